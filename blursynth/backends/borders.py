@@ -1,4 +1,4 @@
-"""How rows of a picture go on beyond their edge, for whatever is computed with indices, and what ``VALID`` drops."""
+"""How rows of a picture continue beyond their edge, and what ``VALID`` drops."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from blursynth.frame import Border
 
-__all__ = ["continued_index", "margins_px"]
+__all__ = ["BORDER_CODES", "continued_index", "margins_px"]
+
+BORDER_CODES = {Border.REFLECT: 0, Border.REPLICATE: 1, Border.CIRCULAR: 2, Border.CONSTANT: 3, Border.VALID: 3}
+"""The borders by number, for compiled kernels."""
 
 
 def continued_index(place: NDArray[np.int64], size: int, border: Border) -> NDArray[np.int64]:
-    """The pixel, 0 .. size - 1, that stands at each ``place`` of a row continued beyond its edge; -1 where there is
-    none (zero).
+    """The pixel, 0 .. size - 1, at each ``place`` of a row that continues beyond its edge; -1 for none (zero).
 
     A continuation longer than the row is folded, or repeated, as often as needed.
 
@@ -32,7 +34,7 @@ def continued_index(place: NDArray[np.int64], size: int, border: Border) -> NDAr
 
 
 def margins_px(dy: NDArray[np.int32], dx: NDArray[np.int32]) -> tuple[int, int, int, int]:
-    """Rows and columns at the top, bottom, left and right that taps reach beyond an edge from; ``VALID`` drops them.
+    """Rows and columns at the top, bottom, left and right from which taps reach beyond the edge; ``VALID`` drops them.
 
     A tap (dy, dx) takes light from ``p - (dy, dx)``, so a positive ``dy`` reaches over the top edge. For the point
     spreads of a batch the largest reach counts, so that its results have one size. A side that no tap reaches over

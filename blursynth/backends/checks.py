@@ -1,6 +1,6 @@
 """What the arguments of operations must be, for arrays and tensors alike.
 
-They look at shapes and counts, which a compiler of tensors can trace; those that look at values say so.
+The checks look at shapes and counts, which a compiler of tensors can trace; those that look at values say so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.color import MAX_LEVELS
+from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.resampling import Bands
@@ -26,11 +27,17 @@ __all__ = [
     "check_border",
     "check_convolve",
     "check_convolve_varying",
+    "check_count",
     "check_depth_given",
+    "check_development",
+    "check_display",
+    "check_guided",
     "check_image",
     "check_levels",
+    "check_origin",
     "check_plane",
     "check_scene",
+    "check_seed",
     "check_table",
     "check_valid_size",
     "check_warps",
@@ -55,8 +62,7 @@ def check_image(image: object) -> None:
 
 
 def check_plane(name: str, plane: Any, shape: Sequence[int]) -> None:
-    """Raise ``InvalidValueError`` unless the array has one finite number for each pixel of pictures of this
-    shape; it looks at values."""
+    """Raise ``InvalidValueError`` unless there is a finite number per pixel of such pictures; this looks at values."""
     expected = (shape[0], *shape[2:])
     if tuple(plane.shape) != expected:
         raise InvalidValueError(f"{name} must have the shape {expected} of the pictures, got {tuple(plane.shape)}.")
@@ -124,7 +130,7 @@ def check_convolve_varying(
 
 
 def check_warps(shape: Sequence[int], warps: Warps, border: Border | str) -> Border:
-    """The border, not ``VALID``, after a check that the warps are for so many pictures and rows."""
+    """The border, not ``VALID``, after a check that the warps are for as many pictures and rows."""
     border = _border_of_same_size(border, "for warps")
     if len(warps) not in (1, shape[0]):
         raise InvalidValueError(f"Warps must be for the {shape[0]} pictures, or one for all, got {len(warps)}.")
@@ -166,9 +172,9 @@ def check_scene(shape: Sequence[int], scene: Scene, border: Border | str) -> Bor
 
 
 def check_bands(shape: Sequence[int], rows: Bands, columns: Bands, size_px: Sequence[int] | None = None) -> None:
-    """Raise ``InvalidValueError`` where bands take samples that pictures of this shape have not; it looks at values.
+    """Raise ``InvalidValueError`` if bands take samples that pictures of this shape do not have; this looks at values.
 
-    With ``size_px`` the picture is a result of the bands, and that is the size of what they take their samples from.
+    With ``size_px`` the picture is a result of the bands, which take their samples from a picture of that size.
     """
     for name, bands, size in zip(("rows", "columns"), (rows, columns), size_px or shape[2:], strict=True):
         most = int(bands.source.max())
@@ -186,13 +192,7 @@ def check_bands(shape: Sequence[int], rows: Bands, columns: Bands, size_px: Sequ
 
 
 def check_levels(levels: Sequence[int | None] | None, batch: int) -> tuple[int | None, ...]:
-    """The highest code of each picture, None where it is not rounded.
-
-    Raises
-    ------
-    InvalidValueError
-        Not one entry per picture, or one out of range.
-    """
+    """The highest code of each picture, None where it is not rounded, after a check of their number and range."""
     wanted = (None,) * batch if levels is None else tuple(levels)
     if len(wanted) != batch:
         raise InvalidValueError(
@@ -215,3 +215,83 @@ def check_table(table: NDArray[np.float64], batch: int) -> None:
             f"The table of a response must be [1, NODES] or [{batch}, NODES], got {table.shape}.",
             fix="Pass one row per picture, or one for all.",
         )
+
+
+def check_display(image: NDArray[Any]) -> None:
+    """Raise ``InvalidValueError`` unless display values are float32 or float64; they may have any shape."""
+    if image.dtype not in (np.float32, np.float64):
+        raise InvalidValueError(
+            f"Display values must be float32 or float64, got {image.dtype}.",
+            fix="Divide the codes of a file by their highest code first.",
+        )
+
+
+def check_count(records: str, count: int, batch: int) -> None:
+    """Raise ``InvalidValueError`` unless there is one record for each picture, or one for all."""
+    if count not in (1, batch):
+        raise InvalidValueError(
+            f"There are {count} {records} for {batch} pictures.", fix="Pass one for all pictures, or one per picture."
+        )
+
+
+def check_seed(seed: Any, batch: int, *, traced: bool = False) -> NDArray[Any]:
+    """The seeds ``[B]``, after a check that there is one for each picture; values are not checked if ``traced``."""
+    seeds = np.atleast_1d(np.asarray(seed))
+    whole = traced or (seeds.dtype.kind in "iu" and not bool((seeds < 0).any()))
+    if seeds.shape != (batch,) or not whole:
+        raise InvalidValueError(
+            f"seed must be one integer >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
+            fix="Pass np.array([...], np.uint64).",
+        )
+    return seeds
+
+
+def check_origin(origin_px: Any, batch: int, *, traced: bool = False) -> NDArray[np.int64]:
+    """``[B, 2]`` row and column of the first pixel of each picture, after a check that they are integers."""
+    origin = np.atleast_2d(np.asarray(origin_px))
+    if origin.shape not in ((1, 2), (batch, 2)) or not (traced or origin.dtype.kind in "iu"):
+        raise InvalidValueError(
+            f"origin_px must be integers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
+            fix="Pass frame.origin_px.",
+        )
+    return np.broadcast_to(origin, (batch, 2)).astype(np.int64)
+
+
+def check_development(shape: Sequence[int], parameters: DevelopParameters) -> None:
+    """Raise ``InvalidValueError`` unless pictures of this shape are what the parameters develop."""
+    batch, channels, height, width = shape
+    check_count("developments", len(parameters), batch)
+    if parameters.has_mosaic:
+        if channels != 1:
+            raise InvalidValueError(
+                f"Raw numbers with a mosaic have 1 channel, got {channels}.",
+                why="Each pixel of a Bayer sensor sees one color.",
+                fix="Leave the mosaic out of frame.raw if every pixel has all channels.",
+            )
+        if min(height, width) < 2:
+            raise InvalidValueError(
+                f"A mosaic must be at least 2 x 2 px, got {height} x {width}.",
+                why="In a single row or column one of the three colors is never seen.",
+                fix="Give the window a margin of Develop.reach_px.",
+            )
+    elif parameters.has_colors and channels != 3:
+        raise InvalidValueError(
+            f"White balance and color matrix need pictures of 3 channels, got {channels}.",
+            fix="Leave them out of frame.raw for gray pictures.",
+        )
+
+
+def check_guided(
+    strength: Any, radius_px: Any, batch: int, *, traced: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The numbers of the guided filter, after a check that there is one of each for every picture."""
+    strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
+    if strength.shape != (batch,) or not (traced or bool((np.isfinite(strength) & (strength >= 0)).all())):
+        raise InvalidValueError(
+            f"strength must be one finite number >= 0 for each of the {batch} pictures, got {strength.tolist()}."
+        )
+    if radius_px.shape != (batch,) or not (traced or (radius_px.dtype.kind in "iu" and bool((radius_px >= 1).all()))):
+        raise InvalidValueError(
+            f"radius_px must be one integer >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
+        )
+    return strength, radius_px.astype(np.int64)

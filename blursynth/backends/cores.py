@@ -21,7 +21,7 @@ def available_cores() -> int:
     """
     try:
         cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not offered by every system
+    except AttributeError:  # not available on every system
         cores = os.cpu_count() or 1
     granted = _granted()
     return cores if granted is None else max(1, min(cores, math.ceil(granted)))
@@ -47,7 +47,7 @@ def _granted() -> float | None:
 
 
 def _up(root: Path, own: str) -> list[Path]:
-    """The process's group and those around it, each of which may have a limit.
+    """The process's group and its parents, each of which may have a limit.
 
     Inside a container its own group may be mounted as the root, under which the path that it sees is not there.
     """

@@ -58,6 +58,8 @@ class Case:
         The result has the picture's type.
     smooth
         Its derivative by the picture is the limit of differences: nothing is rounded, drawn or clipped.
+    of_adjoint
+        Arguments that only the transpose takes.
     """
 
     label: str
@@ -67,6 +69,7 @@ class Case:
     error: Mapping[type, float] = field(default_factory=lambda: ROUNDING)
     keeps_dtype: bool = True
     smooth: bool = True
+    of_adjoint: dict[str, Any] = field(default_factory=dict)
 
     def of_picture(self, b: int) -> Case:
         """The same for one picture of the batch."""
@@ -304,7 +307,10 @@ def _composite() -> list[Case]:
 def _resample() -> list[Case]:
     smaller = {"rows": bands(7, 0.4, "bicubic", "area"), "columns": bands(9, 0.5, "area", "bilinear")}
     larger = {"rows": bands(7, 2.3, "area", "bilinear", Border.CIRCULAR), "columns": bands(9, 1.7, "area", "bicubic")}
-    return [Case("smaller", normal(14, 2, 2, 7, 9), smaller), Case("larger", normal(14, 2, 2, 7, 9), larger)]
+    return [
+        Case(label, normal(14, 2, 2, 7, 9), given, of_adjoint={"size_px": (7, 9)})
+        for label, given in (("smaller", smaller), ("larger", larger))
+    ]
 
 
 def _resample_adjoint() -> list[Case]:
@@ -312,7 +318,7 @@ def _resample_adjoint() -> list[Case]:
         replace(
             case,
             picture=normal(15, 2, 2, len(case.given["rows"]), len(case.given["columns"])),
-            given={**case.given, "size_px": (7, 9)},
+            given={**case.given, **case.of_adjoint},
         )
         for case in _resample()
     ]

@@ -241,7 +241,7 @@ def test_methods_may_differ_within_a_batch() -> None:
 def test_ill_fitting_pictures_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="white_dn must lie above black_dn"):
         DevelopParameters(64.0, 64.0)
-    with pytest.raises(InvalidValueError, match="float32 or float64 image"):
+    with pytest.raises(InvalidValueError, match="float32 or float64 array"):
         cpu.develop(np.ones((1, 1, 4, 4), np.uint16), parameters(), origin_px=ZERO)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="have 1 channel, got 3"):
         cpu.develop(np.ones((1, 3, 4, 4)), parameters(), origin_px=ZERO)

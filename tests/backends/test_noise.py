@@ -60,7 +60,7 @@ def settle_all(mean, high, low, candidate, out):  # type: ignore[no-untyped-def]
 @numba.njit(error_model="numpy")
 def first_pass_all(mean, high, low, shift, bound, s):  # type: ignore[no-untyped-def]
     for i in range(mean.size):
-        shift[i], bound[i], s[i] = kernels.first_pass(mean[i], high[i], low[i])
+        shift[i], bound[i], s[i] = kernels.expansion(mean[i], kernels.standard_normal(high[i], low[i]))
 
 
 @numba.njit(error_model="numpy")

@@ -44,11 +44,3 @@ def test_numba_equals_numpy_over_many_counters() -> None:
     seed = np.uint64(0x7FEDCBA987654321)
     expected = np.stack(oracle.philox4x32(counters, 3, 7, 11, *oracle.seed_words(seed)), axis=1)
     assert np.array_equal(many(counters, seed), expected)
-
-
-def test_uniforms_are_inside_the_open_interval() -> None:
-    ends = np.array([0, 0xFFFFFFFF], np.uint64)
-    values = oracle.unit_double(ends, ends)
-    assert 0 < values[0] < values[1] < 1
-    assert cpu.unit_double(ends[1], ends[1]) == values[1]
-    assert cpu.unit_double(ends[0], ends[0]) == values[0]

@@ -60,7 +60,7 @@ def test_flat_pictures_and_no_strength_give_nothing() -> None:
 
 def test_ill_fitting_arguments_are_refused() -> None:
     image = np.ones((2, 1, 4, 4))
-    with pytest.raises(InvalidValueError, match="float32 or float64 image"):
+    with pytest.raises(InvalidValueError, match="float32 or float64 array"):
         cpu.self_guided(image.astype(np.int32), np.ones(2), np.ones(2, int))  # type: ignore[arg-type]
     for strength in (np.ones(3), np.array([1.0, -1.0]), np.array([1.0, np.nan])):
         with pytest.raises(InvalidValueError, match="strength must be one finite number"):

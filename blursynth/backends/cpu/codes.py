@@ -34,13 +34,7 @@ def _from_codes(codes, out):  # type: ignore[no-untyped-def]
 
 
 def to_codes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Codes ``round(255 x)``, clipped to 0..255, of the same shape.
-
-    Raises
-    ------
-    InvalidValueError
-        A value is not finite.
-    """
+    """Codes ``round(255 x)``, clipped to 0..255."""
     flat = np.ascontiguousarray(image)
     out = np.empty(flat.shape, np.uint8)
     if not _to_codes(flat.reshape(-1), out.reshape(-1)):
@@ -49,7 +43,7 @@ def to_codes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def from_codes(codes: NDArray[np.uint8], dtype: Any = np.float32, device: Any = "cpu") -> NDArray[np.floating]:
-    """Values ``k / 255`` in float32 or float64, of the same shape; the only device is the CPU."""
+    """Values ``k / 255``; the only device is the CPU."""
     flat = np.ascontiguousarray(codes)
     out = np.empty(flat.shape, dtype)
     _from_codes(flat.reshape(-1), out.reshape(-1))

@@ -1,8 +1,8 @@
-"""How the kernels of this folder are compiled, and where what was compiled is kept.
+"""How the kernels of this folder are compiled, and where the compiled code is kept.
 
-numba keeps compiled functions beside their source or in the user's cache, and refuses to compile where it may write to
+numba keeps compiled functions next to their source or in the user's cache, and refuses to compile if it can write to
 neither (read-only installations, containers without a home). The kernels are then kept in a private folder among the
-temporary files, or not at all: no place to keep them is no reason not to work.
+temporary files, or not at all, but they always work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numba.core.caching import FunctionCache, NullCache
 
 __all__ = ["compiled"]
 
-config: Any = numba_config  # its attributes are made at run time
+config: Any = numba_config  # its attributes are set at run time
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return lambda function: compiled(function, **options)
     kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
     if hasattr(kernel, "enable_caching"):  # not with NUMBA_DISABLE_JIT=1, which leaves functions as they are
-        kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that forgive
+        kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that tolerate errors
     return kernel
 
 
@@ -43,10 +43,10 @@ def _cache_of(function: Callable[..., Any]) -> FunctionCache | NullCache:
     if folder is None:
         return _NoCache()
     before = config.CACHE_DIR
-    config.CACHE_DIR = folder or before  # for our kernels only: other people's functions are kept where they were
+    config.CACHE_DIR = folder or before  # for our kernels only: other functions stay where they were
     try:
         return _Cache(function)
-    except RuntimeError:  # no locator: what could be written a moment ago cannot any more
+    except RuntimeError:  # no locator: the folder has become read-only in the meantime
         return _NoCache()
     finally:
         config.CACHE_DIR = before
@@ -54,7 +54,7 @@ def _cache_of(function: Callable[..., Any]) -> FunctionCache | NullCache:
 
 @cache
 def _folder() -> str | None:
-    """Where compiled kernels are kept: empty where numba finds a place itself, None where there is none."""
+    """The folder of compiled kernels: empty if numba finds one itself, None if there is none."""
     if not config.CACHE_DIR and not _writable(Path(__file__).parent / "__pycache__"):
         # Without a home and an entry among the users "~" remains "~", a folder of this name in the current one.
         if not os.path.isabs(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~")):
@@ -76,10 +76,10 @@ def _writable(folder: Path) -> bool:
 
 
 def _private_folder() -> str | None:
-    """A folder among the temporary files that nobody else may write to; None where there is none.
+    """A folder among the temporary files that no other user can write to; None if there is none.
 
-    numba unpickles what lies in its cache, so whoever can write there, or put a folder of theirs in its place, has this
-    user run their code.
+    numba unpickles the files of its cache, so whoever can write there, or replace the folder by one of their own, can
+    run code as this user.
     """
     if not hasattr(os, "geteuid"):
         return None
@@ -102,7 +102,7 @@ def _private_folder() -> str | None:
 
 
 class _Cache(FunctionCache):
-    """A cache whose files may be lost, cut off or not writable: then the kernel is compiled again."""
+    """A cache whose files may be missing, truncated or not writable: then the kernel is compiled again."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -110,7 +110,7 @@ class _Cache(FunctionCache):
         except Exception as error:  # whatever unpickling a damaged file raises
             _log.info("%s: cannot be used (%s: %s)", self.cache_path, type(error).__name__, error)
             with suppress(OSError):
-                self.flush()  # or the kernel could not be saved beside the damaged index either
+                self.flush()  # or the kernel could not be saved with the damaged index either
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -124,7 +124,7 @@ class _Cache(FunctionCache):
 
 
 class _NoCache(NullCache):
-    """No cache, and a word about it on first compiling."""
+    """No cache, and a warning about it on first compiling."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
         _say("Each process compiles them again, which takes 10 to 20 seconds for each kind of blur.")

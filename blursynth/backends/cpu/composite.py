@@ -3,14 +3,14 @@
 ``backends.oracle.composite`` is the definition. How it works: the result is cut into tiles. For each, the patches
 that can reach it (those of the picture, of its continuation, and the hidden ones) are gathered as runs, pieces of a row
 with one slice and one point spread, and sorted by slice. Per slice every run is added into an accumulator, colors and
-coverage side by side, so that one vector holds all of a pixel. A point spread is coded row by row once per call: a
+coverage side by side, so that one vector holds a whole pixel. A point spread is coded row by row once per call: a
 small one by its taps, a large one by the differences between neighboring taps, of which a disk has only O(radius);
 the latter go into a second accumulator, whose rows are summed up when the slice is complete. Then as much of the slice
 is taken as there is room, and a tile is done when no room is left.
 
 All sums are float64, whatever the type of the picture: running sums of differences cancel, and four float64 fit into
-the vectors of today. Taps at one place (in focus) are never coded by differences, so such pixels keep their very bits.
-Tiles do not depend on the number of threads, so neither do the bytes of the result.
+the vectors of current processors. Taps at one place (in focus) are never coded by differences, so such pixels keep
+their very bits. Tiles do not depend on the number of threads, so neither do the bytes of the result.
 """
 
 # numba carries no types.
@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_image, check_scene
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
-from blursynth.backends.cpu.convolve_direct import BORDER_CODES, _continued
+from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.frame import Border
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
@@ -127,7 +128,7 @@ def _reach(extent, kernels):
 
 @_compiled
 def _places(first, count, size, border, surface, outside):
-    """Which row (or column) of the picture goes on at each place, and whether it is dark there."""
+    """Which row (or column) of the picture continues at each place, and whether it is dark there."""
     for i in range(count):
         place = first + i
         surface[i] = _continued(place, size, 1 if border == 3 else border)
@@ -268,7 +269,7 @@ def _scale(covered, before, given, together, following):
 
 @_compiled
 def _seen_of(shown, hid, scale, left):
-    """How much of a slice's visible and of its hidden patches is seen where so much is left, see ``composite``."""
+    """How much of a slice's visible and of its hidden patches is seen where ``left`` is left, see ``composite``."""
     opaque = scale * (shown + hid)
     seen = min(max(scale * shown, left - (1.0 - opaque)), min(opaque, left))
     of_shown = min(scale * shown, seen)
@@ -277,7 +278,7 @@ def _seen_of(shown, hid, scale, left):
 
 @_compiled
 def _finish(held, lanes, o, scale, room, q, share, result, p):
-    """The slice at hand is complete at a pixel: as much of it as has room is seen, the rest of what is hidden waits."""
+    """Finish the current slice at a pixel: as much of it as has room is seen, and the rest of what is hidden waits."""
     shown, hid, left = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q]
     if shown + hid > NOTHING_SEEN and left > 0.0:
         of_shown, of_hid = _seen_of(shown, hid, scale, left)
@@ -298,7 +299,7 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
 
 @_compiled
 def _finish_row(held, line, width, columns, lanes, room, share, result):
-    """No slice follows in a row: the one at hand is complete, and what is left shows what is hidden and waits."""
+    """Finish a row in which no slice follows: the current slice is complete, and room that is left shows what waits."""
     stride = 3 * lanes + 4
     for x in range(columns):
         q = line * width + x
@@ -334,7 +335,7 @@ def _hold_row(
     sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
     room, room_from, room_to, touched, hid, gone, held, last, carry, result,
 ):  # fmt: skip
-    """A slice in one row of the tile; the slice before it is complete where this one is; the row is cleared."""
+    """Hold a slice in one row of the tile. The slice before it is complete where this one is. The row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
     hid_begin, hid_end, hid_sum_begin, hid_sum_end = hid[line, 0], hid[line, 1], hid[line, 2], hid[line, 3]
     gone_begin, gone_end, gone_sum_begin, gone_sum_end = gone[line, 0], gone[line, 1], gone[line, 2], gone[line, 3]
@@ -477,7 +478,7 @@ def _shrink(room, line, width, room_from, room_to):
 
 @_compiled
 def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, result):
-    """As much of a slice as there is room in one row of the tile; the row of the accumulators is cleared."""
+    """Take as much of a slice as there is room for in one row of the tile, and clear the row of the accumulators."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
     row = line * pitch + pad * lanes
@@ -535,7 +536,7 @@ def _composite_tiles(
     channels, height, width = out.shape
     lanes = channels + 1
     kinds = scene[2].shape[0]
-    # Taken apart once: whoever takes an array out of a tuple counts its references, and does so anew every time.
+    # Unpacked once: taking an array out of a tuple counts its references, every time.
     mixed, table, other, light, surface, slope, number_at, partly = scene[3:]
     first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
     gone_offset = gone_code[2]
@@ -548,8 +549,8 @@ def _composite_tiles(
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    # Of every pixel the slice at hand: light and coverage of what is visible, and of what is hidden; what these and the
-    # places where it is missing make together (0: there is no slice at hand), and the same of its neighbors before it;
+    # For every pixel the current slice: light and coverage of what is visible, and of what is hidden; the sum of these
+    # and of the places where it is missing (0: there is no current slice), and the same of its neighbors before it;
     # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
     held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
     number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
@@ -976,7 +977,7 @@ def _planes(
         if connected:  # what is hidden is never of the slice that hides it
             order_of[1, p] = min(order[h], order[n] - 1)
         kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
-        # Where nothing is mixed, a patch has the color of one pixel: its own, or the one that goes on behind it.
+        # Where nothing is mixed, a patch has the color of one pixel: its own, or the one that continues behind it.
         light[0, p], light[1, p] = p, p if a == 0.0 else h
         if sloped:
             surface[0, p], surface[1, p] = n, h
@@ -994,21 +995,19 @@ def _planes(
     return count
 
 
+def _flat(b: int, *planes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    return tuple(np.ascontiguousarray(plane[b]).ravel() for plane in planes)
+
+
 def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     """The patches of a picture for compiled code, the number of the lowest slice, and how many slices there are."""
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
-    edges = (none, no_share, none, none)
-    mixtures = 0
+    edges: tuple[NDArray[Any], ...] = (none, no_share, none, none)
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
-        edges = (
-            np.ascontiguousarray(scene.front[b]).ravel(),
-            np.ascontiguousarray(scene.share[b]).ravel(),
-            np.ascontiguousarray(scene.pure[b]).ravel(),
-            np.ascontiguousarray(scene.missing[b]).ravel(),
-        )
-        mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
+        edges = _flat(b, scene.front, scene.share, scene.pure, scene.missing)
+    mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
@@ -1019,21 +1018,9 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     surface = np.empty((2, pixels if sloped else 0), np.int32)
     partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
-        ranks,
-        np.ascontiguousarray(scene.kernel[b]).ravel(),
-        np.ascontiguousarray(scene.hidden[b]).ravel(),
-        *edges,
-        scene.connected,
-        order,
-        kernel,
-        there,
-        mixed,
-        table,
-        other,
-        light,
-        surface,
-        partly,
-    )
+        ranks, *_flat(b, scene.kernel, scene.hidden), *edges, scene.connected,
+        order, kernel, there, mixed, table, other, light, surface, partly,
+    )  # fmt: skip
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
     if scene.connected and len(numbers) > 1 and np.diff(numbers).max() > 1:
         numbers, ranked = np.unique(scene.patches(b).order[:kinds], return_inverse=True)
@@ -1053,74 +1040,48 @@ def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[n
     return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)
 
 
-def _centers(scene: Scene) -> NDArray[np.float64]:
-    return np.zeros((scene.parts, 2)) if scene.part_center is None else np.ascontiguousarray(scene.part_center)
+def _compositing(image: NDArray[np.floating], scene: Scene, border: Border) -> tuple[Any, int, tuple[int, int], Any]:
+    """The coded point spreads, the reach, the size of tiles, and what the kernels take of a picture, by its number."""
+    psf = scene.psf
+    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
+    reach = int(_reach(code[5], scene.kernels)[1])
+    # Larger tiles for larger reaches, so that the margin stays in proportion.
+    height, width = image.shape[2:]
+    tile = min(height, max(_TILE_HEIGHT, reach)), min(width, max(_TILE_WIDTH, reach))
+    center = np.zeros((scene.parts, 2)) if scene.part_center is None else np.ascontiguousarray(scene.part_center)
+
+    def of_picture(b: int) -> tuple[Any, ...]:
+        planes, lowest, slices = _compiled_scene(scene, b)
+        return planes, center, scene.connected, lowest, slices, BORDER_CODES[border], scene.part_weight
+
+    return code, reach, tile, of_picture
 
 
-def _tile(reach: int, height: int, width: int) -> tuple[int, int]:
-    """Larger tiles for larger reaches, so that the margin stays in proportion."""
-    return min(height, max(_TILE_HEIGHT, reach)), min(width, max(_TILE_WIDTH, reach))
+def _workers(image: NDArray[np.floating], threads: int | None) -> int:
+    return _threads_to_use(threads) if image.shape[2] * image.shape[3] > 4096 else 1
 
 
 def composite(
     image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
 ) -> NDArray[np.floating]:
-    """Spread the light of every patch of the scene and let nearer slices cover farther ones.
+    """Spread the light of every patch of the scene, with nearer slices covering farther ones.
 
-    See :func:`blursynth.backends.oracle.composite.composite` for the definition. The result is computed in float64
-    and equals the definition's to 1e-12 (2e-5 for float32 pictures, which is the rounding of the result).
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; any strides.
-    scene
-        Slices, point spreads, and what is hidden.
-    border
-        How pictures and scene go on beyond their edge; not ``VALID``.
-    threads
-        As in :func:`blursynth.backends.cpu.convolve.convolve`; the bytes of the result do not depend on it.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not ``[B, C, H, W]`` float32 or float64, the scene is of another shape, or the border is
-        ``VALID``.
-
-    Notes
-    -----
-    The cost grows with the number of pixels times that of the differences of their point spreads (6 to 12 per px of
-    radius for disks and polygons), and slightly with the number of slices in a tile. Not modeled: NaN and infinite
-    pixels; they spread along the rows of a tile.
+    The result is computed in float64 and equals the definition's to 1e-12 (2e-5 for float32 pictures, which is the
+    rounding of the result). The cost grows with the number of pixels times that of the differences of their point
+    spreads (6 to 12 per px of radius for disks and polygons), and slightly with the number of slices in a tile. Not
+    modeled: NaN and infinite pixels; they spread along the rows of a tile.
     """
     check_image(image)
     border = check_scene(image.shape, scene, border)
-    psf = scene.psf
-    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
-    reach = int(_reach(code[5], scene.kernels)[1])
-    _, _, height, width = image.shape
-    tile = _tile(reach, height, width)
+    code, reach, tile, of_picture = _compositing(image, scene, border)
+    _, channels, height, width = image.shape
     jobs = -(-height // tile[0]) * -(-width // tile[1])
+    codes = _in_bytes(code, channels + 1), _in_bytes(code, 1)
     result = np.empty(image.shape, image.dtype)
     for b in range(len(image)):
-        planes, lowest, slices = _compiled_scene(scene, b)
+        picture = _native(image[b]).reshape(channels, -1)
         _share(
-            _composite_tiles,
-            jobs,
-            _threads_to_use(threads) if height * width > 4096 else 1,
-            _native(image[b]).reshape(image.shape[1], -1),
-            planes,
-            _centers(scene),
-            scene.connected,
-            lowest,
-            slices,
-            BORDER_CODES[border],
-            scene.part_weight,
-            _in_bytes(code, image.shape[1] + 1),
-            _in_bytes(code, 1),
-            reach,
-            *tile,
-            result[b],
+            _composite_tiles, jobs, _workers(image, threads), picture, *of_picture(b), *codes, reach, *tile, result[b]
         )
     return result
 
@@ -1128,41 +1089,24 @@ def composite(
 def composite_adjoint(
     image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`composite` as a map of images, borders and hidden surfaces included."""
+    """The exact transpose of :func:`composite` as a map of images."""
     check_image(image)
     border = check_scene(image.shape, scene, border)
-    psf = scene.psf
-    code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
-    reach = int(_reach(code[5], scene.kernels)[1])
+    code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
-    tile = _tile(reach, height, width)
     jobs = -(-height // tile[0])
+    codes = _in_bytes(code, 1), _in_bytes(code, channels)
     result = np.empty(image.shape, image.dtype)
     own = np.empty(image.shape[1:])
     for b in range(len(image)):
-        planes, lowest, slices = _compiled_scene(scene, b)
+        scene_of_picture = of_picture(b)
         # Rows of tiles overlap in what they give back, so each has an array of its own, and they are added in order.
         back = np.zeros((jobs, 2, tile[0] + 2 * reach, width + 2 * reach, channels))
         _share(
-            _adjoint_rows,
-            jobs,
-            _threads_to_use(threads) if height * width > 4096 else 1,
-            _native(image[b]),
-            planes,
-            _centers(scene),
-            scene.connected,
-            lowest,
-            slices,
-            BORDER_CODES[border],
-            scene.part_weight,
-            _in_bytes(code, 1),
-            _in_bytes(code, channels),
-            reach,
-            *tile,
-            back,
-            own,
-        )
-        _return_light(back, own, planes, height, width, BORDER_CODES[border], reach, tile[0], result[b])
+            _adjoint_rows, jobs, _workers(image, threads),
+            _native(image[b]), *scene_of_picture, *codes, reach, *tile, back, own,
+        )  # fmt: skip
+        _return_light(back, own, scene_of_picture[0], height, width, BORDER_CODES[border], reach, tile[0], result[b])
     return result
 
 

@@ -18,12 +18,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.borders import margins_px
+from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.checks import check_convolve, check_image, check_valid_size
 from blursynth.backends.cores import available_cores
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
-    BORDER_CODES,
     VECTOR_BYTES,
     _continued,
     direct_tiles,
@@ -61,7 +60,7 @@ _pool_size = 0
 
 def _forget_pool() -> None:
     global _pool
-    _pool = None  # threads do not survive a fork; the next large call makes new ones
+    _pool = None  # threads do not survive a fork; the next large call starts new ones
 
 
 if hasattr(os, "register_at_fork"):
@@ -72,30 +71,30 @@ def _threads_to_use(threads: int | None) -> int:
     if threads is not None:
         return max(1, int(threads))
     if multiprocessing.parent_process() is not None:
-        return 1  # a data set or loader worker: its siblings use the other cores
+        return 1  # a worker of a data set or loader: its siblings use the other cores
     return _all_threads()
 
 
 @cache
 def _all_threads() -> int:
     threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set on import
-    # numba's own default knows no limits of containers.
+    # numba's own default ignores the limits of containers.
     return threads if "NUMBA_NUM_THREADS" in os.environ else min(threads, available_cores())
 
 
 def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) -> None:
     """Call ``work(first, last, *arguments)`` over all jobs, by several threads when asked.
 
-    The compiled functions hold no interpreter lock, so plain threads do; unlike numba's own they are safe after a fork,
-    and for several callers at a time. Every job writes its own part of the result, so the bytes do not depend on the
-    number of threads.
+    The compiled functions release the interpreter's lock, so plain threads suffice; unlike numba's own they are safe
+    after a fork, and for several callers at a time. Every job writes its own part of the result, so the bytes do not
+    depend on the number of threads.
     """
     global _pool, _pool_size
     threads = min(threads, jobs)
     if threads <= 1:
         work(0, jobs, *arguments)
         return
-    parts = min(jobs, 3 * threads)  # a few per thread, for cores that are also busy with something else
+    parts = min(jobs, 3 * threads)  # a few per thread, for cores that are also busy with other work
     shares = iter([(jobs * i // parts, jobs * (i + 1) // parts) for i in range(parts)])
 
     def take() -> None:
@@ -230,7 +229,7 @@ def _apply(
             *size,
         )
         # Sums and products with what is not finite are not finite, and every number of a transform depends on every
-        # pixel of its two tiles: one pixel of a result's tile tells whether a NaN or an infinity has spread over it.
+        # pixel of its two tiles: one pixel of a result's tile shows whether a NaN or an infinity has spread over it.
         for channel, down, across in np.argwhere(~np.isfinite(out[:, ::high, ::wide])).tolist():
             row, column = down * high, across * wide
             part = np.empty((1, min(high, out_height - row), min(wide, out_width - column)), out.dtype)
@@ -256,7 +255,7 @@ def _apply(
 
 
 def _prepared(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The image in the machine's own byte order with contiguous rows; a copy only where it is not so already."""
+    """The image in the machine's own byte order with contiguous rows; a copy only if it is not so already."""
     if not (
         image.dtype.isnative and image.flags.aligned and (image.shape[3] == 1 or image.strides[3] == image.itemsize)
     ):
@@ -279,46 +278,22 @@ def convolve(
     method: Method = "auto",
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """True convolution of every picture with its own point spread: an impulse gives the PSF, not flipped, not shifted.
-
-    ``y[b](p) = sum_t weight_t x[b](p - (dy_t, dx_t))``
+    """``y[b](p) = sum_t weight_t x[b](p - (dy_t, dx_t))``, without a copy of pictures whose rows are contiguous.
 
     Parameters
     ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; any strides. Never changed, never copied as a whole when its rows are
-        contiguous.
-    psf
-        B point spreads, or one for all.
-    border
-        How the pictures go on beyond their edge. ``REFLECT`` and ``CIRCULAR`` fold or repeat as often as the reach
-        needs. ``VALID`` drops, on each side, as many rows or columns as the taps of the whole batch reach over it.
     method
         ``direct``: tap by tap, only the occupied ones. The range of the picture is kept, light stays exactly 0 beyond
-        the reach, and a crop equals the whole bit by bit. ``fft``: Fourier transforms of tiles; its error is spread
+        the reach, and a crop equals the whole bit by bit. ``fft``: Fourier transforms of tiles; the error is spread
         over the tile, about 1e-6 of the largest pixel in float32, so zeros can turn slightly negative: clamp before a
         Poisson draw, and use ``direct`` for very high dynamic range. ``auto``: what a model of the cost expects to be
         fastest, from the taps, the size and the type alone, never from a clock; it also takes a point spread that is a
         column times a row in two passes.
-    threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, the cores granted), but one in a
-        child process of ``multiprocessing``. The bytes of the result do not depend on it.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H', W']`` of the image's type; H' = H, W' = W, but for ``VALID``.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not float32 or float64 ``[B, C, H, W]`` or is empty; the batches differ; ``VALID`` leaves nothing;
-        no such border or method.
 
     Notes
     -----
     NaN and infinite pixels spread as far as the taps reach and to a pixel above and below, by every method: a tile that
-    they spoil is done again directly, tap by tap.
+    they spoil is computed again directly, tap by tap.
 
     Examples
     --------
@@ -355,28 +330,10 @@ def convolve_adjoint(
     method: Method = "auto",
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`convolve`, borders included: ``<convolve(x), y> = <x, convolve_adjoint(y)>``.
+    """The exact transpose of :func:`convolve`: a correlation, with the taps turned by 180 degrees.
 
-    A correlation: the taps are turned by 180 degrees. Where the border copies pixels (reflect, replicate), the
-    correlation is taken into the margin as well, and the margin is then added back to the pixels that it was copied
-    from.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H', W']``, of the size that :func:`convolve` returns: for ``VALID`` the small one.
-    psf, border, method, threads
-        As in :func:`convolve`.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H, W]``; for ``VALID`` larger than ``image`` by what :func:`convolve` drops.
-
-    Raises
-    ------
-    InvalidValueError
-        As in :func:`convolve`.
+    Where the border copies pixels (reflect, replicate), the correlation is taken into the margin as well, and the
+    margin is then added back to the pixels that it was copied from.
     """
     check_image(image)
     border = check_convolve(image.shape, psf, border)
@@ -386,7 +343,7 @@ def convolve_adjoint(
     folds = border in (Border.REFLECT, Border.REPLICATE)
     top, bottom, left, right = margins_px(psf.dy, psf.dx) if folds or border == Border.VALID else (0, 0, 0, 0)
     grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
-    code = BORDER_CODES["circular" if border == Border.CIRCULAR else "constant"]
+    code = BORDER_CODES[Border.CIRCULAR if border == Border.CIRCULAR else Border.CONSTANT]
     start = psf.start.tolist()
     for b in range(batch):
         a, e = (start[b], start[b + 1]) if len(start) > 2 else start

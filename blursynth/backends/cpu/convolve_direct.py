@@ -18,11 +18,9 @@ portable: LLVM splits the vectors where the processor has shorter ones.
 """
 
 # numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg,unreachable"
 
 from __future__ import annotations
-
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -32,10 +30,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.vectors import everywhere, multiply_add, vector_of
+from blursynth.backends.cpu.vectors import by_value, data_of, everywhere, loop, multiply_add, vector_of
 
 __all__ = [
-    "BORDER_CODES",
     "VECTOR_BYTES",
     "copy_bytes",
     "direct_tiles",
@@ -47,88 +44,56 @@ __all__ = [
 
 _FEATURES = llvm.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx2") else 16
-# With 32 registers 2 x 12 accumulators, 2 weights and a few pixels fit; with 16 registers 2 x 6.
+# 2 x 12 accumulators, 2 weights and a few pixels fit into 32 registers; 2 x 6 into 16.
 _MANY_REGISTERS = bool(_FEATURES.get("avx512f") or _FEATURES.get("neon"))
 _WIDE = 12 if _MANY_REGISTERS else 6
 _MEDIUM = 8 if _MANY_REGISTERS else 4
+_BLOCKS = tuple(dict.fromkeys((_WIDE, _MEDIUM, _MEDIUM // 2, _MEDIUM // 4, 1)))  # vectors
 
-BORDER_CODES = {"reflect": 0, "replicate": 1, "circular": 2, "constant": 3, "valid": 3}
 
+@intrinsic
+def _add_taps(typing_context, vectors, source, offsets, weights, taps, out, out_pitch):
+    """A block of the result of 2 rows by ``vectors`` vectors, at any place, over any list of taps."""
+    word = types.int64
+    signature = types.void(word, word, offsets, weights, word, word, word)
+    item = weights.dtype.bitwidth // 8
+    lanes = VECTOR_BYTES // item
 
-def _block(vectors: int) -> Any:
-    """Code for a block of the result of 2 rows by ``vectors`` vectors, at any place, over any list of taps."""
+    def generate(context, builder, signature, arguments):
+        vectors, source, offsets, weights, taps, out, out_pitch = arguments
+        word = ir.IntType(64)
+        vector = vector_of(context, signature.args[3].dtype, lanes)
+        offset_pointer = data_of(context, builder, signature.args[2], offsets)
+        weight_pointer = data_of(context, builder, signature.args[3], weights)
+        fused = multiply_add(builder, vector)
+        zero = ir.Constant(vector, [0.0] * lanes)
 
-    @intrinsic
-    def block(typing_context, source, offsets, weights, taps, out, out_pitch):
-        signature = types.void(types.int64, offsets, weights, types.int64, types.int64, types.int64)
-        item = weights.dtype.bitwidth // 8
-        lanes = VECTOR_BYTES // item
+        def at(address, distance):
+            return builder.inttoptr(builder.add(address, ir.Constant(word, distance)), vector.as_pointer())
 
-        def generate(context, builder, signature, arguments):
-            source, offsets, weights, taps, out, out_pitch = arguments
-            word = ir.IntType(64)
-            vector = vector_of(context, signature.args[2].dtype, lanes)
-            offset_pointer = context.make_array(signature.args[1])(context, builder, offsets).data
-            weight_pointer = context.make_array(signature.args[2])(context, builder, weights).data
-            fused = multiply_add(builder, vector)
-            zero = ir.Constant(vector, [0.0] * lanes)
+        for wide in by_value(builder, vectors, _BLOCKS):
 
-            def at(address, distance):
-                return builder.inttoptr(builder.add(address, ir.Constant(word, distance)), vector.as_pointer())
-
-            entry = builder.block
-            loop = builder.append_basic_block("taps")
-            done = builder.append_basic_block("store")
-            builder.cbranch(builder.icmp_signed(">", taps, ir.Constant(word, 0)), loop, done)
-
-            builder.position_at_end(loop)
-            tap = builder.phi(word)
-            tap.add_incoming(ir.Constant(word, 0), entry)
-            sums = [builder.phi(vector) for _ in range(2 * vectors)]
-            for value in sums:
-                value.add_incoming(zero, entry)
-            base = builder.add(source, builder.load(builder.gep(offset_pointer, [tap])))
-            pair = []
-            for row in range(2):
-                place = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
-                scalar = builder.load(builder.gep(weight_pointer, [place]))
-                pair.append(everywhere(builder, vector, scalar))
-            new = [zero] * (2 * vectors)
-            for v in range(vectors):
-                pixels = builder.load(at(base, VECTOR_BYTES * v), align=item)
+            def add(tap, sums, wide=wide):
+                base = builder.add(source, builder.load(builder.gep(offset_pointer, [tap])))
+                pair = []
                 for row in range(2):
-                    k = row * vectors + v
-                    new[k] = builder.call(fused, [pixels, pair[row], sums[k]])
-            following = builder.add(tap, ir.Constant(word, 1))
-            tap.add_incoming(following, loop)
-            for value, updated in zip(sums, new, strict=True):
-                value.add_incoming(updated, loop)
-            builder.cbranch(builder.icmp_signed("<", following, taps), loop, done)
+                    place = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
+                    pair.append(everywhere(builder, vector, builder.load(builder.gep(weight_pointer, [place]))))
+                new = []
+                for v in range(wide):
+                    pixels = builder.load(at(base, VECTOR_BYTES * v), align=item)
+                    new += [builder.call(fused, [pixels, pair[row], sums[2 * v + row]]) for row in range(2)]
+                return new
 
-            builder.position_at_end(done)
-            results = []
-            for updated in new:
-                result = builder.phi(vector)
-                result.add_incoming(zero, entry)
-                result.add_incoming(updated, loop)
-                results.append(result)
+            results = loop(builder, ir.Constant(word, 0), taps, [zero] * (2 * wide), add)
             # The upper row is stored last: with a pitch of 0 it is the one that stays (a result of a single row).
             for row in (1, 0):
                 target = builder.add(out, builder.mul(out_pitch, ir.Constant(word, row)))
-                for v in range(vectors):
-                    builder.store(results[row * vectors + v], at(target, VECTOR_BYTES * v), align=item)
-            return context.get_dummy_value()
+                for v in range(wide):
+                    builder.store(results[2 * v + row], at(target, VECTOR_BYTES * v), align=item)
+        return context.get_dummy_value()
 
-        return signature, generate
-
-    return block
-
-
-_block_wide = _block(_WIDE)
-_block_medium = _block(_MEDIUM)
-_block_half = _block(_MEDIUM // 2)
-_block_quarter = _block(_MEDIUM // 4)
-_block_one = _block(1)
+    return signature, generate
 
 
 @intrinsic
@@ -198,7 +163,7 @@ def pair_rows(dy, dx, weight, dtype_like):
 
 @compiled
 def _continued(place, size, border):
-    """The pixel that stands at ``place`` of the picture continued beyond its edge; -1 for none (zero)."""
+    """The pixel at ``place`` of the picture that continues beyond its edge; -1 for none (zero)."""
     if 0 <= place < size:
         return place
     if border == 1:
@@ -297,17 +262,7 @@ def _two_rows_at_a_time(source, source_pitch, newest, offsets, weights, out, out
                     _prefetch(a + newest + 5 * source_pitch + line, 0)
                     _prefetch(o + 4 * out_pitch + line, 1)
                     _prefetch(o + 5 * out_pitch + line, 1)
-            step = out_pitch if rows > 1 else 0
-            if vectors == _WIDE:
-                _block_wide(a, offsets, weights, taps, o, step)
-            elif vectors == _MEDIUM:
-                _block_medium(a, offsets, weights, taps, o, step)
-            elif vectors == _MEDIUM // 2:
-                _block_half(a, offsets, weights, taps, o, step)
-            elif vectors == _MEDIUM // 4:
-                _block_quarter(a, offsets, weights, taps, o, step)
-            else:
-                _block_one(a, offsets, weights, taps, o, step)
+            _add_taps(vectors, a, offsets, weights, taps, o, out_pitch if rows > 1 else 0)
             y += 2
         x += vectors * lanes
 
@@ -336,7 +291,7 @@ def direct_tiles(
     source, plane_pitch, row_pitch
         Address of the picture; distance of its channels and rows in bytes.
     height, width, border
-        Size of the picture and how it goes on beyond its edge (``BORDER_CODES``).
+        Size of the picture and how it continues beyond its edge (``BORDER_CODES``).
     dy, dx, weights
         What :func:`pair_rows` returns.
     out

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
+from blursynth.backends.cpu.vectors import by_value, data_of, everywhere, vector_of
 
 __all__ = ["LENGTHS", "choose_tiles", "fourier_tiles", "spectrum", "stages"]
 
@@ -104,7 +105,8 @@ class _Arithmetic:
         half = 0.7071067811865476
         # Odd terms turn by s pi/4 and s 3 pi/4: (1 + s i) / sqrt 2 and (-1 + s i) / sqrt 2.
         first = self.scale(self.add_turned(odd[1], odd[1]), half)
-        third = self.scale(self.add_turned((self.negative(odd[3][0]), self.negative(odd[3][1])), odd[3]), half)
+        minus = self.builder.fneg(odd[3][0]), self.builder.fneg(odd[3][1])
+        third = self.scale(self.add_turned(minus, odd[3]), half)
         return [
             self.add(even[0], odd[0]),
             self.add(even[1], first),
@@ -116,29 +118,26 @@ class _Arithmetic:
             self.subtract(even[3], third),
         ]
 
-    def negative(self, a: Any) -> Any:
-        return self.builder.fneg(a)
 
-
-def _butterfly(radix: int, *, forwards: bool, turned: bool) -> Any:
+def _butterfly(forwards: bool) -> Any:
     """One butterfly of ``radix`` complex vectors, ``step`` bytes apart, in place.
 
-    Forwards: transform, then turn by the twiddle factors; backwards: turn back, then transform. Without ``turned`` the
-    factors are 1.
+    Forwards: transform, then turn by the twiddle factors; backwards: turn back, then transform. Where ``turned`` is 0
+    the factors are 1.
     """
 
     @intrinsic
-    def butterfly(typing_context, address, step, twiddles, first):
-        signature = types.void(types.int64, types.int64, twiddles, types.int64)
+    def butterfly(typing_context, radix, turned, address, step, twiddles, first):
+        word = types.int64
+        signature = types.void(word, word, word, word, twiddles, word)
         item = twiddles.dtype.bitwidth // 8
         lanes = VECTOR_BYTES // item
 
         def generate(context, builder, signature, arguments):
-            address, step, twiddles, first = arguments
+            radix, turned, address, step, twiddles, first = arguments
             word = ir.IntType(64)
-            scalar = context.get_value_type(signature.args[2].dtype)
-            vector = ir.VectorType(scalar, lanes)
-            factors = context.make_array(signature.args[2])(context, builder, twiddles).data
+            vector = vector_of(context, signature.args[4].dtype, lanes)
+            factors = data_of(context, builder, signature.args[4], twiddles)
             arithmetic = _Arithmetic(builder, vector, -1 if forwards else 1)
 
             def pointer(j: int, part: int) -> Any:
@@ -146,28 +145,27 @@ def _butterfly(radix: int, *, forwards: bool, turned: bool) -> Any:
                 return builder.inttoptr(builder.add(place, ir.Constant(word, part * VECTOR_BYTES)), vector.as_pointer())
 
             def factor(q: int) -> Complex:
-                parts = []
-                for part in range(2):
-                    place = builder.add(first, ir.Constant(word, 2 * (q - 1) + part))
-                    value = builder.load(builder.gep(factors, [place]))
-                    one = builder.insert_element(
-                        ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
-                    )
-                    lanes_zero = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-                    parts.append(builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), lanes_zero))
-                return parts[0], parts[1]
+                places = (builder.add(first, ir.Constant(word, 2 * (q - 1) + part)) for part in range(2))
+                real, imaginary = (builder.load(builder.gep(factors, [place])) for place in places)
+                return everywhere(builder, vector, real), everywhere(builder, vector, imaginary)
 
-            x: list[Complex] = [
-                (builder.load(pointer(j, 0), align=item), builder.load(pointer(j, 1), align=item)) for j in range(radix)
-            ]
-            if turned and not forwards:
-                x = [x[0]] + [arithmetic.multiply(x[q], factor(q), conjugate=True) for q in range(1, radix)]
-            x = arithmetic.transform(x)
-            if turned and forwards:
-                x = [x[0]] + [arithmetic.multiply(x[q], factor(q)) for q in range(1, radix)]
-            for j, value in enumerate(x):
-                for part in range(2):
-                    builder.store(value[part], pointer(j, part), align=item)
+            def emit(size: int, turn: int) -> None:
+                x: list[Complex] = [
+                    (builder.load(pointer(j, 0), align=item), builder.load(pointer(j, 1), align=item))
+                    for j in range(size)
+                ]
+                if turn and not forwards:
+                    x = [x[0]] + [arithmetic.multiply(x[q], factor(q), conjugate=True) for q in range(1, size)]
+                x = arithmetic.transform(x)
+                if turn and forwards:
+                    x = [x[0]] + [arithmetic.multiply(x[q], factor(q)) for q in range(1, size)]
+                for j, value in enumerate(x):
+                    for part in range(2):
+                        builder.store(value[part], pointer(j, part), align=item)
+
+            for turn in by_value(builder, turned, (1, 0)):
+                for size in by_value(builder, radix, (8, 4, 3) if turn else (8, 4, 3, 2)):
+                    emit(size, turn)
             return context.get_dummy_value()
 
         return signature, generate
@@ -175,14 +173,7 @@ def _butterfly(radix: int, *, forwards: bool, turned: bool) -> Any:
     return butterfly
 
 
-_f8, _f8_last = _butterfly(8, forwards=True, turned=True), _butterfly(8, forwards=True, turned=False)
-_f4, _f4_last = _butterfly(4, forwards=True, turned=True), _butterfly(4, forwards=True, turned=False)
-_f3, _f3_last = _butterfly(3, forwards=True, turned=True), _butterfly(3, forwards=True, turned=False)
-_f2_last = _butterfly(2, forwards=True, turned=False)
-_b8, _b8_first = _butterfly(8, forwards=False, turned=True), _butterfly(8, forwards=False, turned=False)
-_b4, _b4_first = _butterfly(4, forwards=False, turned=True), _butterfly(4, forwards=False, turned=False)
-_b3, _b3_first = _butterfly(3, forwards=False, turned=True), _butterfly(3, forwards=False, turned=False)
-_b2_first = _butterfly(2, forwards=False, turned=False)
+_butterfly_forwards, _butterfly_backwards = _butterfly(True), _butterfly(False)
 
 
 @intrinsic
@@ -287,21 +278,7 @@ def _forwards(address, length, radices, factors):
             f = first + k * (radix - 1) * 2
             for block in range(blocks):
                 a = address + (block * n + k) * pitch
-                if m > 1:
-                    if radix == 8:
-                        _f8(a, step, factors, f)
-                    elif radix == 4:
-                        _f4(a, step, factors, f)
-                    else:
-                        _f3(a, step, factors, f)
-                elif radix == 8:
-                    _f8_last(a, step, factors, f)
-                elif radix == 4:
-                    _f4_last(a, step, factors, f)
-                elif radix == 3:
-                    _f3_last(a, step, factors, f)
-                else:
-                    _f2_last(a, step, factors, f)
+                _butterfly_forwards(radix, 1 if m > 1 else 0, a, step, factors, f)
         first += m * (radix - 1) * 2
         blocks *= radix
         n = m
@@ -322,21 +299,7 @@ def _backwards(address, length, radices, factors):
             f = first + k * (radix - 1) * 2
             for block in range(blocks):
                 a = address + (block * n + k) * pitch
-                if m > 1:
-                    if radix == 8:
-                        _b8(a, step, factors, f)
-                    elif radix == 4:
-                        _b4(a, step, factors, f)
-                    else:
-                        _b3(a, step, factors, f)
-                elif radix == 8:
-                    _b8_first(a, step, factors, f)
-                elif radix == 4:
-                    _b4_first(a, step, factors, f)
-                elif radix == 3:
-                    _b3_first(a, step, factors, f)
-                else:
-                    _b2_first(a, step, factors, f)
+                _butterfly_backwards(radix, 1 if m > 1 else 0, a, step, factors, f)
         m = n
 
 
@@ -385,8 +348,7 @@ def fourier_tiles(
     top, bottom, left, right, spread, rows, columns, row_radices, row_factors, column_radices, column_factors,
     out, tile_height, tile_width, out_height, out_width, origin_y, origin_x,
 ):  # fmt: skip
-    """The pairs of tiles ``first .. last - 1`` of the result; picture and result as in
-    ``convolve_direct.direct_tiles``. and the result's part.
+    """The pairs of tiles ``first .. last - 1`` of the result; picture and result are those of ``direct_tiles``.
 
     Parameters
     ----------

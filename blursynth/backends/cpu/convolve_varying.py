@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.borders import margins_px
+from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.checks import check_convolve_varying, check_image, check_plane
 from blursynth.backends.cpu.convolve import _fold, _prepared, _share, _threads_to_use
-from blursynth.backends.cpu.convolve_direct import BORDER_CODES, VECTOR_BYTES
+from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
 from blursynth.frame import Border
@@ -137,47 +137,14 @@ def convolve_varying(
 ) -> NDArray[np.floating]:
     """The gather form, blur then mask: ``y(p) = sum_n w_n(p) (k_n * x)(p)``, n over the nodes.
 
-    The point spread belongs to the pixel where the light arrives. Constants are kept where the border keeps them; flux
-    is not. The scatter form (mask, then blur) is the adjoint with the field flipped, see
-    :func:`convolve_varying_adjoint`.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; any strides.
-    field
-        Point spreads at the nodes, for every picture or one for all.
-    level
-        ``[B, H, W]`` place of every pixel on the scale of the field's levels, clipped to 0 .. levels - 1; None when
-        there is one level only.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-    threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS`` (unless set, the cores granted), but one in a
-        child process of ``multiprocessing``. The bytes of the result do not depend on it.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H, W]`` of the image's type.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not float32 or float64 ``[B, C, H, W]``; the field is for another number of pictures; the level
-        is missing, of another shape, or not finite; the border is ``VALID`` or no border.
-
-    Notes
-    -----
     The cost per pixel is that of the nodes around it: 2 levels where the level changes smoothly, whatever their number,
     each with its occupied taps; a large disk of radius r, coded as differences, counts as about 8 r taps. Where levels
     jump, a block of 2 by 16 px (float32, 64-byte vectors) computes every level that occurs in it. On a grid of a single
     level the nodes around are blended first where that is cheaper, so its cost hardly depends on their number either.
 
     Disks that are coded as differences leave rounding beyond their reach, about 1e-8 of the largest pixel in float32,
-    of either sign; all other light stays exactly 0 beyond the reach.
-
-    Not modeled: NaN and infinite pixels. They spread beyond the reach.
+    of either sign; all other light stays exactly 0 beyond the reach. Not modeled: NaN and infinite pixels, which spread
+    beyond the reach.
 
     Examples
     --------
@@ -218,7 +185,7 @@ def convolve_varying(
             jobs,
             workers,
             *picture,
-            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),
+            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width)),
             *(first, offsets, weights, summed, plan.margins, plan.pitch, plan.plane),
             *(result[b], _TILE_HEIGHT, _TILE_WIDTH),
         )
@@ -235,27 +202,6 @@ def convolve_varying_adjoint(
 ) -> NDArray[np.floating]:
     """The exact transpose of :func:`convolve_varying`, borders included.
 
-    With ``field.flipped()`` it is the scatter form, mask then blur, ``y = sum_n k_n * (w_n x)``: the point spread
-    belongs to the pixel where the light comes from, flux is kept (inside, and for a circular border), constants are
-    not.
-
-    Parameters
-    ----------
-    image, field, level, border, threads
-        As in :func:`convolve_varying`.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H, W]`` of the image's type.
-
-    Raises
-    ------
-    InvalidValueError
-        As in :func:`convolve_varying`.
-
-    Notes
-    -----
     Every node is computed wherever its light goes, so narrow levels and grids finer than the reach cost more than in
     the gather form.
     """
@@ -267,7 +213,7 @@ def convolve_varying_adjoint(
     top, bottom, left, right = margins_px(field.psf.dy, field.psf.dx) if folds else (0, 0, 0, 0)
     grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
     plan = _Plan(field, image.dtype, grown.shape[2:], True)
-    code = BORDER_CODES["circular" if border == Border.CIRCULAR else "constant"]
+    code = BORDER_CODES[Border.CIRCULAR if border == Border.CIRCULAR else Border.CONSTANT]
     for b in range(batch):
         first, offsets, weights, summed, extent = plan.nodes(b)
         _share(
@@ -276,7 +222,7 @@ def convolve_varying_adjoint(
             plan.threads(image.shape, threads),
             *(image[b].__array_interface__["data"][0], image.strides[1], image.strides[2]),
             *(channels, height, width, code),
-            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width), 0),
+            *(levels[b % len(levels)], field.levels, *plan.axes(b, height, width)),
             *(first, offsets, weights, summed, extent, plan.margins, plan.pitch, plan.plane),
             *(grown[b], _TILE_HEIGHT, _TILE_WIDTH, -top, -left),
         )

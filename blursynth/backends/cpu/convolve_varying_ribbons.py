@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
 from blursynth.backends.cpu.convolve_varying_tiles import _row_differences
-from blursynth.backends.cpu.vectors import everywhere, multiply_add, vector_of
+from blursynth.backends.cpu.vectors import data_of, everywhere, loop, multiply_add, vector_of
 
 __all__ = ["prefer_ribbons", "ribbon_tiles"]
 
@@ -46,9 +46,8 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
             word = ir.IntType(64)
             vector = vector_of(context, signature.args[4].dtype, lanes)
             scalar = vector.element
-            offset_pointer = context.make_array(signature.args[3])(context, builder, offsets).data
-            weight_pointer = context.make_array(signature.args[4])(context, builder, weights).data
-            weight_address = builder.ptrtoint(weight_pointer, word)
+            offset_pointer = data_of(context, builder, signature.args[3], offsets)
+            weight_address = builder.ptrtoint(data_of(context, builder, signature.args[4], weights), word)
             fused = multiply_add(builder, vector)
 
             def load(address):
@@ -64,37 +63,17 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
             for r in range(rows):
                 where = builder.add(shares, ir.Constant(word, r * item))
                 share.append(everywhere(builder, vector, builder.load(builder.inttoptr(where, scalar.as_pointer()))))
+
+            def step(tap, sums):
+                offset = builder.load(builder.gep(offset_pointer, [tap]))
+                weight = load(moved(weight_address, tap, VECTOR_BYTES))
+                return [
+                    builder.call(fused, [load(builder.add(address, offset)), weight, value])
+                    for address, value in zip(sources, sums, strict=True)
+                ]
+
             zero = ir.Constant(vector, [0.0] * lanes)
-            entry = builder.block
-            loop = builder.append_basic_block("taps")
-            done = builder.append_basic_block("store")
-            builder.cbranch(builder.icmp_signed("<", ir.Constant(word, 0), taps), loop, done)
-
-            builder.position_at_end(loop)
-            tap = builder.phi(word)
-            tap.add_incoming(ir.Constant(word, 0), entry)
-            sums = [builder.phi(vector) for _ in places]
-            for value in sums:
-                value.add_incoming(zero, entry)
-            offset = builder.load(builder.gep(offset_pointer, [tap]))
-            weight = load(builder.add(weight_address, builder.mul(tap, ir.Constant(word, VECTOR_BYTES))))
-            new = [
-                builder.call(fused, [load(builder.add(address, offset)), weight, value])
-                for address, value in zip(sources, sums, strict=True)
-            ]
-            following = builder.add(tap, ir.Constant(word, 1))
-            tap.add_incoming(following, loop)
-            for value, updated in zip(sums, new, strict=True):
-                value.add_incoming(updated, loop)
-            builder.cbranch(builder.icmp_signed("<", following, taps), loop, done)
-
-            builder.position_at_end(done)
-            results = []
-            for updated in new:
-                result = builder.phi(vector)
-                result.add_incoming(zero, entry)
-                result.add_incoming(updated, loop)
-                results.append(result)
+            results = loop(builder, ir.Constant(word, 0), taps, [zero] * len(places), step)
             for (_, r), result, target in zip(places, results, targets, strict=True):
                 after = builder.call(fused, [result, share[r], load(target)])
                 builder.store(after, builder.inttoptr(target, vector.as_pointer()), align=item)
@@ -121,32 +100,25 @@ def _blend(typing_context, slots, shares, first, taps, across, ribbon):
         slots, shares, first, taps, across, ribbon = arguments
         word = ir.IntType(64)
         vector = vector_of(context, signature.args[5].dtype, lanes)
-        slot_pointer = context.make_array(signature.args[0])(context, builder, slots).data
-        share_pointer = context.make_array(signature.args[1])(context, builder, shares).data
-        ribbon_pointer = context.make_array(signature.args[5])(context, builder, ribbon).data
-        address = builder.ptrtoint(ribbon_pointer, word)
+        slot_pointer = data_of(context, builder, signature.args[0], slots)
+        share_pointer = data_of(context, builder, signature.args[1], shares)
+        address = builder.ptrtoint(data_of(context, builder, signature.args[5], ribbon), word)
         fused = multiply_add(builder, vector)
         weight = builder.load(builder.inttoptr(across, vector.as_pointer()), align=item)
-        entry = builder.block
-        loop = builder.append_basic_block("taps")
-        done = builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed("<", ir.Constant(word, 0), taps), loop, done)
-        builder.position_at_end(loop)
-        tap = builder.phi(word)
-        tap.add_incoming(ir.Constant(word, 0), entry)
-        slot = builder.load(builder.gep(slot_pointer, [tap]))
-        share = builder.load(builder.gep(share_pointer, [builder.add(first, tap)]))
-        if item == 4:
-            share = builder.fptrunc(share, ir.FloatType())
-        where = builder.add(address, builder.mul(slot, ir.Constant(word, VECTOR_BYTES)))
-        target = builder.inttoptr(where, vector.as_pointer())
-        before = builder.load(target, align=item)
-        after = builder.call(fused, [everywhere(builder, vector, share), weight, before])
-        builder.store(after, target, align=item)
-        following = builder.add(tap, ir.Constant(word, 1))
-        tap.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, taps), loop, done)
-        builder.position_at_end(done)
+
+        def step(tap, values):
+            slot = builder.load(builder.gep(slot_pointer, [tap]))
+            share = builder.load(builder.gep(share_pointer, [builder.add(first, tap)]))
+            if item == 4:
+                share = builder.fptrunc(share, ir.FloatType())
+            where = builder.add(address, builder.mul(slot, ir.Constant(word, VECTOR_BYTES)))
+            target = builder.inttoptr(where, vector.as_pointer())
+            before = builder.load(target, align=item)
+            after = builder.call(fused, [everywhere(builder, vector, share), weight, before])
+            builder.store(after, target, align=item)
+            return values
+
+        loop(builder, ir.Constant(word, 0), taps, [], step)
         return context.get_dummy_value()
 
     return signature, generate
@@ -208,7 +180,7 @@ def ribbon_tiles(
     tall = (min(tile_height, height) + 3) // 4 * 4
     patch = np.empty(_DEEP * plane, out.dtype)
     result = np.empty(_DEEP * tall * wide, out.dtype)
-    # A box that holds all taps; which of its places have a slot in the ribbon at hand, and which these are.
+    # A box that holds all taps; which of its places have a slot in the current ribbon, and which slots these are.
     above, beside = extents[1], extents[3]
     box_wide = extents[2] + extents[3] + 1
     box = (extents[0] + extents[1] + 1) * box_wide
@@ -278,7 +250,7 @@ def ribbon_tiles(
                     _blend(slots, weight, first, count, hat, ribbon)
                 for t in range(taps):
                     slot_of[used[t]] = -1
-                # Rows beside these have no share; the buffers hold a multiple of four.
+                # Rows outside of these have no share; the buffers hold a multiple of four.
                 step = 2 if deep == _DEEP else 4
                 for i in range(begin // step * step, end, step):
                     share = row_share.ctypes.data + i * item

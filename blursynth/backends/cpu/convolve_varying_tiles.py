@@ -18,7 +18,7 @@ The order of additions at a pixel depends on the taps, the size and the level ar
 """
 
 # numba and llvmlite carry no types.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,import-untyped,call-arg,unreachable"
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
     pair_rows,
 )
-from blursynth.backends.cpu.vectors import absolute, everywhere, multiply_add, vector_of
+from blursynth.backends.cpu.vectors import absolute, by_value, data_of, everywhere, loop, multiply_add, vector_of
 
 __all__ = ["prepare_nodes", "varying_adjoint_tiles", "varying_tiles"]
 
@@ -54,150 +54,83 @@ _DIFFERENCES_COST = 1.15
 _DIFFERENCES_PAY = 64
 
 
-def _block(vectors: int, channels: int) -> Any:
-    """Code for a block of the result, ``channels`` planes by 2 rows by ``vectors`` vectors: taps, weight, addition."""
-
-    @intrinsic
-    def block(
-        typing_context, source, source_plane, offsets, weights, first, last,
-        place, part, place_pitch, level, column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-    ):  # fmt: skip
-        word, number = types.int64, weights.dtype
-        signature = types.void(
-            word, word, offsets, weights, word, word,
-            word, word, word, number, word, word, number, number, number, word, word, word,
-        )  # fmt: skip
-        item = weights.dtype.bitwidth // 8
-        lanes = VECTOR_BYTES // item
-
-        def generate(context, builder, signature, arguments):
-            (
-                source, source_plane, offsets, weights, first, last,
-                place, part, place_pitch, level, column_place, column_part, column, upper, lower,
-                out, out_pitch, out_plane,
-            ) = arguments  # fmt: skip
-            word = ir.IntType(64)
-            vector = vector_of(context, signature.args[3].dtype, lanes)
-            offset_pointer = context.make_array(signature.args[2])(context, builder, offsets).data
-            weight_pointer = context.make_array(signature.args[3])(context, builder, weights).data
-            fused, magnitude = multiply_add(builder, vector), absolute(builder, vector)
-            zero, one = ir.Constant(vector, [0.0] * lanes), ir.Constant(vector, [1.0] * lanes)
-
-            def load(address, distance):
-                where = builder.add(address, ir.Constant(word, distance))
-                return builder.load(builder.inttoptr(where, vector.as_pointer()), align=item)
-
-            def hat(whole, rest, node):
-                distance = builder.call(magnitude, [builder.fadd(builder.fsub(whole, node), rest)])
-                weight = builder.fsub(one, distance)
-                return builder.select(builder.fcmp_ordered(">", weight, zero), weight, zero)
-
-            planes = [source]
-            for _ in range(channels - 1):
-                planes.append(builder.add(planes[-1], source_plane))
-            entry = builder.block
-            loop = builder.append_basic_block("taps")
-            done = builder.append_basic_block("blend")
-            builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
-
-            builder.position_at_end(loop)
-            tap = builder.phi(word)
-            tap.add_incoming(first, entry)
-            count = 2 * vectors * channels
-            sums = [builder.phi(vector) for _ in range(count)]
-            for value in sums:
-                value.add_incoming(zero, entry)
-            offset = builder.load(builder.gep(offset_pointer, [tap]))
-            pair = []
-            for row in range(2):
-                entry_place = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
-                scalar = builder.load(builder.gep(weight_pointer, [entry_place]))
-                pair.append(everywhere(builder, vector, scalar))
-            new = [zero] * count
-            for c in range(channels):
-                base = builder.add(planes[c], offset)
-                for v in range(vectors):
-                    pixels = load(base, VECTOR_BYTES * v)
-                    for row in range(2):
-                        k = (c * 2 + row) * vectors + v
-                        new[k] = builder.call(fused, [pixels, pair[row], sums[k]])
-            following = builder.add(tap, ir.Constant(word, 1))
-            tap.add_incoming(following, loop)
-            for value, updated in zip(sums, new, strict=True):
-                value.add_incoming(updated, loop)
-            builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
-
-            builder.position_at_end(done)
-            results = []
-            for updated in new:
-                result = builder.phi(vector)
-                result.add_incoming(zero, entry)
-                result.add_incoming(updated, loop)
-                results.append(result)
-            level_node, column_node, *rows = (everywhere(builder, vector, n) for n in (level, column, upper, lower))
-            for v in range(vectors):
-                across = hat(load(column_place, VECTOR_BYTES * v), load(column_part, VECTOR_BYTES * v), column_node)
-                for row in range(2):
-                    down = builder.mul(place_pitch, ir.Constant(word, row))
-                    whole = load(builder.add(place, down), VECTOR_BYTES * v)
-                    rest = load(builder.add(part, down), VECTOR_BYTES * v)
-                    weight = builder.fmul(builder.fmul(hat(whole, rest, level_node), across), rows[row])
-                    for c in range(channels):
-                        target = builder.add(out, builder.mul(out_plane, ir.Constant(word, c)))
-                        target = builder.add(target, builder.mul(out_pitch, ir.Constant(word, row)))
-                        before = load(target, VECTOR_BYTES * v)
-                        k = (c * 2 + row) * vectors + v
-                        after = builder.call(fused, [results[k], weight, before])
-                        where = builder.add(target, ir.Constant(word, VECTOR_BYTES * v))
-                        builder.store(after, builder.inttoptr(where, vector.as_pointer()), align=item)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return block
-
-
-_block_4_3, _block_2_3, _block_1_3 = _block(4, 3), _block(2, 3), _block(1, 3)
-_block_4_1, _block_2_1, _block_1_1 = _block(4, 1), _block(2, 1), _block(1, 1)
-
-
-@compiled
+@intrinsic
 def _add_block(
-    vectors, channels, source, source_plane, offsets, weights, first, last,
+    typing_context, vectors, channels, source, source_plane, offsets, weights, first, last,
     place, part, place_pitch, level, column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
 ):  # fmt: skip
-    """Add one node's blur, times its weight, to a block of the result."""
-    if channels == 3:
-        if vectors == 4:
-            _block_4_3(
-                source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-                column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-            )  # fmt: skip
-        elif vectors == 2:
-            _block_2_3(
-                source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-                column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-            )  # fmt: skip
-        else:
-            _block_1_3(
-                source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-                column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-            )  # fmt: skip
-    elif vectors == 4:
-        _block_4_1(
-            source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-            column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-        )  # fmt: skip
-    elif vectors == 2:
-        _block_2_1(
-            source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-            column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-        )  # fmt: skip
-    else:
-        _block_1_1(
-            source, source_plane, offsets, weights, first, last, place, part, place_pitch, level,
-            column_place, column_part, column, upper, lower, out, out_pitch, out_plane,
-        )  # fmt: skip
+    """Add one node's blur, times its weight, to a block of ``channels`` planes by 2 rows by ``vectors`` vectors."""
+    word, number = types.int64, weights.dtype
+    signature = types.void(
+        word, word, word, word, offsets, weights, word, word,
+        word, word, word, number, word, word, number, number, number, word, word, word,
+    )  # fmt: skip
+    item = weights.dtype.bitwidth // 8
+    lanes = VECTOR_BYTES // item
+
+    def generate(context, builder, signature, arguments):
+        (
+            vectors, channels, source, source_plane, offsets, weights, first, last,
+            place, part, place_pitch, level, column_place, column_part, column, upper, lower,
+            out, out_pitch, out_plane,
+        ) = arguments  # fmt: skip
+        word = ir.IntType(64)
+        vector = vector_of(context, signature.args[5].dtype, lanes)
+        offset_pointer = data_of(context, builder, signature.args[4], offsets)
+        weight_pointer = data_of(context, builder, signature.args[5], weights)
+        fused, magnitude = multiply_add(builder, vector), absolute(builder, vector)
+        zero, one = ir.Constant(vector, [0.0] * lanes), ir.Constant(vector, [1.0] * lanes)
+
+        def load(address, distance):
+            where = builder.add(address, ir.Constant(word, distance))
+            return builder.load(builder.inttoptr(where, vector.as_pointer()), align=item)
+
+        def moved(address, distance, times):
+            return builder.add(address, builder.mul(distance, ir.Constant(word, times)))
+
+        def hat(whole, rest, node):
+            distance = builder.call(magnitude, [builder.fadd(builder.fsub(whole, node), rest)])
+            weight = builder.fsub(one, distance)
+            return builder.select(builder.fcmp_ordered(">", weight, zero), weight, zero)
+
+        def emit(wide, deep):
+            places = [(c, v, row) for c in range(deep) for v in range(wide) for row in range(2)]
+            planes = [moved(source, source_plane, c) for c in range(deep)]
+
+            def add(tap, sums):
+                offset = builder.load(builder.gep(offset_pointer, [tap]))
+                pair = []
+                for row in range(2):
+                    entry = builder.add(builder.shl(tap, ir.Constant(word, 1)), ir.Constant(word, row))
+                    pair.append(everywhere(builder, vector, builder.load(builder.gep(weight_pointer, [entry]))))
+                new: list[Any] = []
+                for plane in planes:
+                    base = builder.add(plane, offset)
+                    for v in range(wide):
+                        pixels = load(base, VECTOR_BYTES * v)
+                        new += [builder.call(fused, [pixels, pair[row], sums[len(new) + row]]) for row in range(2)]
+                return new
+
+            results = dict(zip(places, loop(builder, first, last, [zero] * len(places), add), strict=True))
+            level_node, column_node, *rows = (everywhere(builder, vector, n) for n in (level, column, upper, lower))
+            for v in range(wide):
+                across = hat(load(column_place, VECTOR_BYTES * v), load(column_part, VECTOR_BYTES * v), column_node)
+                for row in range(2):
+                    whole = load(moved(place, place_pitch, row), VECTOR_BYTES * v)
+                    rest = load(moved(part, place_pitch, row), VECTOR_BYTES * v)
+                    weight = builder.fmul(builder.fmul(hat(whole, rest, level_node), across), rows[row])
+                    for c in range(deep):
+                        target = moved(moved(out, out_plane, c), out_pitch, row)
+                        after = builder.call(fused, [results[c, v, row], weight, load(target, VECTOR_BYTES * v)])
+                        where = builder.add(target, ir.Constant(word, VECTOR_BYTES * v))
+                        builder.store(after, builder.inttoptr(where, vector.as_pointer()), align=item)
+
+        for deep in by_value(builder, channels, (_DEEP, 1)):
+            for wide in by_value(builder, vectors, (4, 2, 1)):
+                emit(wide, deep)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @compiled
@@ -333,7 +266,7 @@ def _count(mask):
 @compiled
 def varying_tiles(
     first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
-    level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes, node0,
+    level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes,
     first, offsets, weights, summed, margins, pitch, plane, out, tile_height, tile_width,
 ):  # fmt: skip
     """The tiles ``first_job .. last_job - 1`` of the result.
@@ -346,8 +279,6 @@ def varying_tiles(
         ``[H, W]`` place of every pixel on the scale of the levels; not read when there is only one.
     row_node, row_part, column_node, column_part
         Per row and column of the picture the node before it and the place behind that, 0 .. 1.
-    node0
-        The picture's first node in ``first``.
     first, offsets, weights, summed
         What :func:`prepare_nodes` returns, for buffers of the given ``pitch`` (of rows) and ``plane`` (of channels).
     margins
@@ -364,7 +295,7 @@ def varying_tiles(
     tall = (min(tile_height, height) + 1) // 2 * 2
     patch = np.empty(_DEEP * plane, weights.dtype)
     any_summed = False
-    for n in range(node0, node0 + levels * row_nodes * column_nodes):
+    for n in range(levels * row_nodes * column_nodes):
         any_summed = any_summed or summed[n]
     sums = np.empty(_DEEP * plane if any_summed else 0, weights.dtype)
     whole, part = np.zeros(tall * wide, weights.dtype), np.zeros(tall * wide, weights.dtype)
@@ -415,7 +346,7 @@ def varying_tiles(
                     lowest, highest = min(lowest, low), max(highest, high)
         if any_summed:
             needed = False
-            for n in range(node0 + lowest * row_nodes * column_nodes, node0 + (highest + 1) * row_nodes * column_nodes):
+            for n in range(lowest * row_nodes * column_nodes, (highest + 1) * row_nodes * column_nodes):
                 needed = needed or summed[n]
             if needed:
                 for c in range(deep):
@@ -495,7 +426,7 @@ def varying_tiles(
                                     upper = number(max(0.0, 1.0 - abs(row_node[y] - r + row_part[y])))
                                     beneath = number(max(0.0, 1.0 - abs(row_node[below] - r + row_part[below])))
                                     for column in range(columns_from, columns_to + 1):
-                                        node = node0 + (n * row_nodes + r) * column_nodes + column
+                                        node = (n * row_nodes + r) * column_nodes + column
                                         _add_block(
                                             vectors,
                                             deep,
@@ -575,7 +506,7 @@ def _mask_row(pixels, whole, part, across, level, share, out):
 @compiled
 def varying_adjoint_tiles(
     first_job, last_job, source, plane_pitch, row_pitch, channels, height, width, border,
-    level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes, node0,
+    level, levels, row_node, row_part, row_nodes, column_node, column_part, column_nodes,
     first, offsets, weights, summed, extent, margins, pitch, plane, out, tile_height, tile_width, origin_y, origin_x,
 ):  # fmt: skip
     """The tiles of ``out = sum_n k_n * (w_n x)`` on a grid of any size, for taps turned beforehand.
@@ -653,7 +584,7 @@ def varying_adjoint_tiles(
                     column_share[j] = max(0.0, 1.0 - abs((columns_node[j] - column) + columns_part[j]))
                 for r in range(row_nodes):
                     from_y, to_y = max(level_box[n, 0], row_box[r, 0]), min(level_box[n, 1], row_box[r, 1])
-                    node = node0 + (n * row_nodes + r) * column_nodes + column
+                    node = (n * row_nodes + r) * column_nodes + column
                     if from_y >= to_y or first[node] == first[node + 1]:
                         continue
                     # Rows (in pairs) and columns (in cells) of the result that this light reaches.
@@ -702,7 +633,7 @@ def varying_adjoint_tiles(
                                 tall * wide * item,
                             )
                             x += vectors
-                    # The buffer holds nothing but the node at hand.
+                    # The buffer holds nothing but the current node.
                     to = patch_columns if summed[node] else to_x
                     for c in range(deep):
                         for i in range(from_y, to_y):

@@ -2,9 +2,9 @@
 
 ``backends.oracle.develop`` is the definition. How it works: a tile first takes the pixels that it looks at,
 levelled, balanced and clipped, into a patch whose rows lie a fixed distance apart (so the compiler sees that what is
-read and what is written do not overlap, and works on several pixels at a time). Then all four kernels of a pixel are
-formed of five shared sums, and the two that its site does not need are dropped: that is cheaper than to take the sites
-apart. Color matrix and gain follow in registers.
+read and what is written do not overlap, and processes several pixels at a time). Then all four kernels of a pixel are
+formed of five shared sums, and the two that its site does not need are dropped: that is cheaper than to separate the
+sites. Color matrix and gain follow in registers.
 
 Each tile writes its own part of the result, and sums are rounded in a fixed order, so the bytes depend neither on the
 number of threads nor on the width of vectors.
@@ -15,10 +15,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.borders import BORDER_CODES
+from blursynth.backends.checks import check_development, check_image, check_origin
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colors
 
@@ -34,16 +37,9 @@ _ROW4, _ROW5, _ROW6 = 4 * _STRIDE, 5 * _STRIDE, 6 * _STRIDE
 _DELTA = (_TILE_HEIGHT + 2 * _EDGE_REACH) * _STRIDE  # where the color differences begin, behind the patch
 _THREAD_PAYS = 1 << 19  # pixels below which handing work to another thread costs more than it saves
 
+_REFLECT = BORDER_CODES[Border.REFLECT]
 _EDGE_AWARE = DEMOSAICS.index("edge_aware")
 _MALVAR = DEMOSAICS.index("malvar")
-
-
-@compiled
-def _reflected(position, size):  # type: ignore[no-untyped-def]
-    """Where a row or column beyond the border is read; an even number of steps away, so it sees the same color."""
-    while position < 0 or position >= size:
-        position = -position if position < 0 else 2 * (size - 1) - position
-    return position
 
 
 # Indices are sums of a loop's counter and constants >= 0: for others the compiler must allow for numba's negative
@@ -59,21 +55,24 @@ def _level_row(image, black, even, odd, clip, size, out):  # type: ignore[no-unt
 
 @compiled
 def _fill(image, start, size, corner, tile, reach, black, scale, colors, clip, patch):  # type: ignore[no-untyped-def]
-    """The tile's pixels and ``reach`` more on each side; ``colors`` are those of the picture's first 2 x 2 pixels."""
+    """The tile's pixels and ``reach`` more on each side; ``colors`` are those of the picture's first 2 x 2 pixels.
+
+    The picture is reflected: what is read beyond its border lies an even number of pixels away and has the same color.
+    """
     height, width = size
     rows, columns = tile
     first = max(corner[1] - reach, 0)
     last = min(corner[1] + columns + reach, width)
     for r in range(rows + 2 * reach):
-        row = _reflected(corner[0] - reach + r, height)
+        row = _continued(corner[0] - reach + r, height, _REFLECT)
         even = scale[colors[row & 1, first & 1]]
         odd = scale[colors[row & 1, 1 - (first & 1)]]
         p = r * _STRIDE + reach - corner[1]  # of column 0
         _level_row(image[start + row * width + first :], black, even, odd, clip, last - first, patch[p + first :])
         for column in range(corner[1] - reach, first):
-            patch[p + column] = patch[p + _reflected(column, width)]
+            patch[p + column] = patch[p + _continued(column, width, _REFLECT)]
         for column in range(last, corner[1] + columns + reach):
-            patch[p + column] = patch[p + _reflected(column, width)]
+            patch[p + column] = patch[p + _continued(column, width, _REFLECT)]
 
 
 @compiled
@@ -319,49 +318,6 @@ def _gray_planes(begin, end, image, shape, black, scale, clip, gain, out):  # ty
         _gray_row(image[first:], black[b], scale[b], clip[b], gain[b], channels * size, out[first:])
 
 
-def _checked(
-    image: NDArray[np.floating], parameters: DevelopParameters, origin_px: NDArray[np.int64]
-) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype not in (np.float32, np.float64)
-        or image.ndim != 4
-        or 0 in image.shape
-    ):
-        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InvalidValueError(f"Raw numbers must be a float32 or float64 image [B, C, H, W], got {got}.")
-    batch, channels, height, width = image.shape
-    if len(parameters) not in (1, batch):
-        raise InvalidValueError(
-            f"There are {len(parameters)} developments for {batch} pictures.",
-            fix="Pass one development, or one per picture.",
-        )
-    origin = np.asarray(origin_px)
-    if origin.dtype.kind not in "iu" or origin.shape not in ((2,), (1, 2), (batch, 2)):
-        raise InvalidValueError(
-            f"origin_px must hold a whole row and column for each of the {batch} pictures, got {origin.tolist()}."
-        )
-    if (parameters.mosaic > 0).any():
-        if channels != 1:
-            raise InvalidValueError(
-                f"Raw numbers with a mosaic have 1 channel, got {channels}.",
-                why="Each pixel of a Bayer sensor sees one color.",
-                fix="Leave the mosaic out of frame.raw if every pixel has all channels.",
-            )
-        if min(height, width) < 2:
-            raise InvalidValueError(
-                f"A mosaic must be at least 2 x 2 px, got {height} x {width}.",
-                why="In a single row or column one of the three colors is never seen.",
-                fix="Give the window a margin of Develop.reach_px.",
-            )
-    elif parameters.has_colors and channels != 3:
-        raise InvalidValueError(
-            f"White balance and color matrix need pictures of 3 channels, got {channels}.",
-            fix="Leave them out of frame.raw for gray pictures.",
-        )
-    return np.ascontiguousarray(image), np.broadcast_to(origin, (batch, 2)).astype(np.int64)
-
-
 def develop(
     image: NDArray[np.floating],
     parameters: DevelopParameters,
@@ -369,34 +325,12 @@ def develop(
     origin_px: NDArray[np.int64],
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """Linear light of raw numbers: ``gain M demosaic(min(balance (DN - black) / (white - black), clip))``.
-
-    Parameters
-    ----------
-    image
-        ``[B, 1, H, W]`` DN of a mosaic of at least 2 x 2 px, or ``[B, C, H, W]`` DN of all channels; float32 or
-        float64.
-    parameters
-        The developments of the batch.
-    origin_px
-        ``[B, 2]`` absolute row and column of the first pixel, which give the phase of the pattern.
-    threads
-        At most so many; by default as many as the machine has, one in worker processes. The bytes are the same.
-
-    Returns
-    -------
-    ndarray
-        ``[B, 3, H, W]`` with a mosaic, else of the image's shape, in its dtype; values below 0 are kept. Beyond the
-        border a mosaic is reflected, which keeps its phase.
-
-    Raises
-    ------
-    InvalidValueError
-        Another dtype or number of axes; channels that do not fit the mosaic or the colors; a mosaic of less than
-        2 x 2 px.
-    """
-    image, origin = _checked(image, parameters, origin_px)
+    """``gain M demosaic(min(balance (DN - black) / (white - black), clip))``."""
+    check_image(image)
+    check_development(image.shape, parameters)
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     batch, channels, height, width = image.shape
+    origin = check_origin(origin_px, batch)
     number = image.dtype
 
     def each(values: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -408,7 +342,7 @@ def develop(
     scale, matrix = parameters.white_balance / span[:, None], parameters.color_matrix * gain[:, None, None]
     jobs_threads = _threads_to_use(threads) if batch * height * width > _THREAD_PAYS else 1
     flat = image.reshape(-1)
-    if not (parameters.mosaic > 0).any():
+    if not parameters.has_mosaic:
         out = np.empty_like(image)
         size = (batch, channels, height * width)
         if not parameters.has_colors:

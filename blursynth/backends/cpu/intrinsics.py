@@ -15,9 +15,24 @@ from numba.extending import intrinsic
 __all__ = ["as_float32", "as_int32", "floor", "fma", "rint"]
 
 
-def _named(builder: Any, name: str, arguments: Any, kind: Any) -> Any:
-    function = builder.module.declare_intrinsic(name, [kind])
-    return builder.call(function, arguments)
+def _rounding(kind: Any, name: str) -> Any:
+    if not isinstance(kind, types.Float):
+        return None
+
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.call(builder.module.declare_intrinsic(name, [arguments[0].type]), arguments)
+
+    return kind(kind), generate
+
+
+def _bits(kind: Any, takes: Any, gives: Any) -> Any:
+    if kind != takes:
+        return None
+
+    def generate(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], target.get_value_type(gives))
+
+    return gives(kind), generate
 
 
 @intrinsic
@@ -25,59 +40,31 @@ def _fma(_context, a, b, c):  # type: ignore[no-untyped-def]
     """``a b + c`` rounded once; three float32 or three float64."""
     if not (isinstance(a, types.Float) and a == b == c):
         return None
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return a(a, b, c), generate
+    return a(a, b, c), lambda _target, builder, _signature, arguments: builder.fma(*arguments)
 
 
 @intrinsic
 def _floor(_context, a):  # type: ignore[no-untyped-def]
     """Round towards minus infinity, as a float of the same kind."""
-    if not isinstance(a, types.Float):
-        return None
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return _named(builder, "llvm.floor", arguments, arguments[0].type)
-
-    return a(a), generate
+    return _rounding(a, "llvm.floor")
 
 
 @intrinsic
 def _rint(_context, a):  # type: ignore[no-untyped-def]
     """Round to the nearest integer, halves to even (as ``numpy.rint``), as a float of the same kind."""
-    if not isinstance(a, types.Float):
-        return None
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return _named(builder, "llvm.rint", arguments, arguments[0].type)
-
-    return a(a), generate
+    return _rounding(a, "llvm.rint")
 
 
 @intrinsic
 def _as_int32(_context, a):  # type: ignore[no-untyped-def]
     """The bits of a float32 as an int32."""
-    if a != types.float32:
-        return None
-
-    def generate(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], target.get_value_type(types.int32))
-
-    return types.int32(a), generate
+    return _bits(a, types.float32, types.int32)
 
 
 @intrinsic
 def _as_float32(_context, a):  # type: ignore[no-untyped-def]
     """The float32 whose bits are this int32."""
-    if a != types.int32:
-        return None
-
-    def generate(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], target.get_value_type(types.float32))
-
-    return types.float32(a), generate
+    return _bits(a, types.int32, types.float32)
 
 
 # numba's own types for these do not know how a kernel calls them.

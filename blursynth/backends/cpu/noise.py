@@ -13,7 +13,7 @@ finely resolved as the middle.
 
 **Poisson.** The result is the inverse of the distribution function at this p, hence exact: the smallest n with
 ``P(N <= n) >= p`` below the median, with ``P(N > n) <= p`` above it. A first pass in float32, several pixels at a time,
-knows the answer for nearly all of them together with a bound of its own error: from ``SMALL_MEAN`` on by Temme's
+finds the answer for nearly all of them together with a bound of its own error: from ``SMALL_MEAN`` on by Temme's
 expansion of the quantile, below by adding up the distribution. Pixels whose answer lies within the bound of a whole
 number are settled one by one with the distribution function in float64 (relative error below 1e-12).
 
@@ -41,6 +41,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_origin, check_seed
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_minus_one, exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import as_int32, floor, fma, rint
@@ -145,20 +146,14 @@ def tukey_lambda(high, low, shape, scale):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def first_pass(mean, high, low):  # type: ignore[no-untyped-def]
+def expansion(mean, z):  # type: ignore[no-untyped-def]
     """Quantile of the Poisson distribution by Temme's expansion, for float32 means of SMALL_MEAN and more.
 
-    ``x = mean + sqrt(mean) z + z**2 A(s) + B(s) + C(s) / mean`` with ``s = z / sqrt(mean)``; A, B, C are polynomials on
-    -0.75 <= s <= 1.85. The count is floor(x).
+    ``x = mean + sqrt(mean) z + z**2 A(s) + B(s) + C(s) / mean`` with ``s = z / sqrt(mean)`` of a normal number z; A, B
+    and C are polynomials on -0.75 <= s <= 1.85. The count is floor(x).
 
-    Returns the difference between x and the mean, the error bound of it, and s.
+    Returns the difference between x and the mean, its error bound, and s.
     """
-    return expansion(mean, standard_normal(high, low))
-
-
-@compiled
-def expansion(mean, z):  # type: ignore[no-untyped-def]
-    """:func:`first_pass` of a normal number z."""
     root = np.sqrt(mean)
     inverse = _ONE / root
     s = z * inverse
@@ -514,27 +509,7 @@ def _gaussian_image(image, sigma, seed, origin, out):  # type: ignore[no-untyped
 def poisson(
     mean: NDArray[np.floating], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
 ) -> NDArray[np.floating]:
-    """Poisson counts of the given means, keyed per pixel.
-
-    Parameters
-    ----------
-    mean
-        ``[B, C, H, W]`` float32 or float64, 0 to 1e8.
-    seed
-        ``[B]`` the seed of each picture's noise, below 2**63.
-    origin_px
-        ``[B, 2]`` absolute row and column of the first pixel.
-
-    Returns
-    -------
-    ndarray
-        Counts as integers of the same dtype. Above 2**24 float32 holds only the nearest it can.
-
-    Raises
-    ------
-    InvalidValueError
-        A mean is negative, not a number or above 1e8; or the shapes do not fit.
-    """
+    """Poisson counts of the given means, keyed per pixel."""
     mean, seed, origin = checked(mean, seed, origin_px)
     out = np.empty_like(mean)
     if not _poisson_image(mean, seed, origin, out):
@@ -549,24 +524,7 @@ def gaussian_noise(
     *,
     origin_px: NDArray[np.int64],
 ) -> NDArray[np.floating]:
-    """``image + sigma[b] n``, n standard normal up to 9.2 standard deviations, keyed per pixel.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` float32 or float64.
-    sigma
-        ``[B]`` standard deviation in units of the image, >= 0.
-    seed
-        ``[B]`` the seed of each picture's noise. It may be that of the picture's shot noise: they share no bits.
-    origin_px
-        ``[B, 2]`` absolute row and column of the first pixel.
-
-    Raises
-    ------
-    InvalidValueError
-        sigma is negative or not finite; or the shapes do not fit.
-    """
+    """``image + sigma[b] n``, keyed per pixel."""
     image, seed, origin = checked(image, seed, origin_px)
     sigma = np.ascontiguousarray(np.broadcast_to(np.asarray(sigma, np.float64), (image.shape[0],)))
     if not ((sigma >= 0) & np.isfinite(sigma)).all():
@@ -589,26 +547,15 @@ def checked(
             fix="Add the missing axes, or convert it.",
         )
     batch = image.shape[0]
-    seeds, origin = np.atleast_1d(np.asarray(seed)), np.atleast_2d(np.asarray(origin_px))
-    if seeds.dtype.kind not in "iu" or seeds.shape != (batch,) or (seeds.dtype.kind == "i" and (seeds < 0).any()):
-        raise InvalidValueError(
-            f"seed must be one integer >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
-            fix="Pass np.array([...], np.uint64).",
-        )
-    if origin.dtype.kind not in "iu" or origin.shape not in ((1, 2), (batch, 2)):
-        raise InvalidValueError(
-            f"origin_px must be integers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
-            fix="Pass frame.origin_px.",
-        )
     return (
         np.ascontiguousarray(image),
-        np.ascontiguousarray(seeds, np.uint64),
-        np.ascontiguousarray(np.broadcast_to(origin, (batch, 2)), np.int64),
+        np.ascontiguousarray(check_seed(seed, batch), np.uint64),
+        check_origin(origin_px, batch),
     )
 
 
 def raise_bad_mean(mean: NDArray[np.floating]) -> None:
-    """Say which mean it was that the kernel refused."""
+    """Raise an error that names the mean which the kernel refused."""
     with np.errstate(invalid="ignore"):
         bad = np.argwhere(~((mean >= 0) & (mean <= MAX_MEAN)))
     where = tuple(int(i) for i in bad[0])

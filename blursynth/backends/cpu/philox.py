@@ -13,7 +13,7 @@ import numpy as np
 
 from blursynth.backends.cpu.compilation import compiled
 
-__all__ = ["MASK32", "philox4x32", "seed_words", "unit_double"]
+__all__ = ["MASK32", "philox4x32", "seed_words"]
 
 MASK32 = np.uint64(0xFFFFFFFF)
 _M0 = np.uint64(0xD2511F53)
@@ -53,9 +53,3 @@ def seed_words(seed):  # type: ignore[no-untyped-def]
     """The key ``(k0, k1)`` of a 64-bit seed: its lower and its upper word."""
     seed = np.uint64(seed)
     return seed & MASK32, seed >> _32
-
-
-@compiled(inline="always")
-def unit_double(word_high, word_low):  # type: ignore[no-untyped-def]
-    """Uniform in (0, 1) from two words: 52 bits, at the middle of their steps, so that neither 0 nor 1 occurs."""
-    return (np.float64((word_high << np.uint64(20)) | (word_low >> np.uint64(12))) + 0.5) * 2.220446049250313e-16

@@ -135,8 +135,7 @@ def _advance(steps, lanes, law, state, shakes, angle, normal_x, normal_y, track)
 
 @compiled
 def _walk(law, key, out):  # type: ignore[no-untyped-def]
-    """``law`` ``[7, B]``: heading x and y, first speed, step, shake, noise, pull; ``key`` ``[2, B]``; ``out`` ``[B,
-    N, 2]``."""
+    """``law`` is ``[7, B]``: heading x and y, first speed, step, shake, noise, pull; ``key`` is ``[2, B]``."""
     batch, samples = out.shape[0], out.shape[1]
     size = _BLOCK_STEPS * min(_LANES, batch)
     step_of = np.empty(size, np.uint64)
@@ -177,20 +176,7 @@ def _walk(law, key, out):  # type: ignore[no-untyped-def]
 
 
 def random_walk(parameters: WalkParameters, seed: ArrayLike) -> NDArray[np.float64]:
-    """Markov random trajectories ``[B, N, 2]`` (x, y in px) that start at (0, 0).
-
-    Parameters
-    ----------
-    parameters
-        One value per path; see :class:`blursynth.physics.trajectory.WalkParameters`.
-    seed
-        ``[B]`` or one number, 0 <= seed < 2**64. The same seed and parameters give the same bits, in whatever batch.
-
-    Raises
-    ------
-    InvalidValueError
-        The number of seeds is not that of the paths.
-    """
+    """Markov random trajectories ``[B, N, 2]`` (x, y in px) that start at (0, 0)."""
     law = parameters.law()
     seeds = np.asarray(seed, np.uint64)
     if seeds.shape not in ((), (len(parameters),)):

@@ -25,8 +25,7 @@ _LARGEST_PX = 1 << 26  # of the bounding box; 512 MB
 
 @compiled
 def _bounds(path, share):  # type: ignore[no-untyped-def]
-    """``[B, 6]``: lowest and highest x, lowest and highest y of the exposed part, and the light-weighted mean x and
-    y."""
+    """``[B, 6]``: lowest and highest x and y of the exposed part, and the light-weighted mean x and y."""
     batch, samples = path.shape[0], path.shape[1]
     out = np.empty((batch, 6))
     largest = 0.0
@@ -65,7 +64,7 @@ def _piece_weights(u0, v0, u1, v1):  # type: ignore[no-untyped-def]
 @compiled
 def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no-untyped-def]
     """Add one path to ``canvas``, whose first pixel is (top, left)."""
-    # The cell in hand and what has been summed up for its four pixels.
+    # The current cell and what has been summed up for its four pixels.
     column, row = 0, 0
     a00, a01, a10, a11 = 0.0, 0.0, 0.0, 0.0
     for i in range(path.shape[0] - 1):
@@ -185,39 +184,7 @@ def rasterize(
     exposure: ArrayLike = (0.0, 1.0),
     unit_sum: bool = True,
 ) -> PointSpreads:
-    """Exact PSF of polylines that a point of light draws at constant speed along each segment.
-
-    ``k[m, n] = (1/T) integral of tri(y(t) - m) tri(x(t) - n) dt`` over the exposure, with ``tri(d) = max(0, 1 -
-    \\|d\\|)``. The integral is exact whatever the lengths of the segments, so splitting one changes nothing. All
-    light is kept: the support is as large as the path.
-
-    Parameters
-    ----------
-    path
-        ``[B, N, 2]`` or ``[N, 2]``, x (right) and y (down) in px, float64, N >= 2.
-    duration
-        ``[B, N - 1]`` or ``[N - 1]``, time spent in each segment in any unit, >= 0; by default all equal. A segment
-        of no duration is a jump and leaves no light.
-    center
-        Move the path so that the mean position over the exposure is zero: the blurred picture is then not displaced.
-        Otherwise the path is taken where it is.
-    exposure
-        Start and end of the exposure as fractions of the whole time, ``[2]`` or ``[B, 2]``, 0 <= start < end <= 1.
-    unit_sum
-        True: the taps sum to 1. False: to ``end - start``, as when a longer exposure gathers more light.
-
-    Raises
-    ------
-    InvalidValueError
-        A path that is not finite or has fewer than two positions, negative durations, an empty exposure, or a path so
-        long that its bounding box exceeds 2^26 pixels.
-
-    Notes
-    -----
-    The bilinear weights add ``mean of u(1 - u)``, between 0 and 1/4 px^2, to the path's own variance along each axis,
-    u being the fractional part of the position. Not modeled: the area of a pixel (convolve with a unit square for
-    it).
-    """
+    """Exact PSF of polylines that a point of light draws at constant speed along each segment."""
     positions, share = exposure_shares(path, duration, exposure, unit_sum=unit_sum)
     bounds, largest = _bounds(positions, share)
     if not largest <= _LARGEST_PX:

@@ -19,7 +19,7 @@ _THREAD_PAYS_PRODUCTS = 400_000
 _compiled = compiled(fastmath={"contract"})
 
 
-# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+# Each loop that is to be vectorized is a function of its own: next to other loops LLVM gives up on it.
 
 
 @_compiled
@@ -75,31 +75,7 @@ def _planes_back(first, last, image, rows, row_weight, columns, column_weight, o
 def resample(
     image: NDArray[np.floating], rows: Bands, columns: Bands, *, threads: int | None = None
 ) -> NDArray[np.floating]:
-    """``y[i, j] = sum_k sum_l r[i, k] c[j, l] x[row[i, k], column[j, l]]``: a picture on another grid.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; any strides. Never changed.
-    rows, columns
-        The maps along both axes, of N and M samples; the same for all pictures.
-    threads
-        Threads for large pictures; by default ``NUMBA_NUM_THREADS``, but one in a child process of
-        ``multiprocessing``. The bytes of the result do not depend on it.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, N, M]``.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is not such an array, or the bands were made for a larger one.
-
-    Notes
-    -----
-    Each plane of a picture is one job, computed in the type of the image.
+    """A picture on another grid. Each plane is one job, computed in the type of the image.
 
     Examples
     --------
@@ -121,13 +97,7 @@ def resample_adjoint(
     *,
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`resample`: ``[B, C, N, M]`` to ``[B, C, H, W]`` with ``size_px`` = (H, W).
-
-    Raises
-    ------
-    InvalidValueError
-        As :func:`resample`; or the image has not the size that the bands give.
-    """
+    """The exact transpose of :func:`resample`."""
     check_image(image)
     check_bands(image.shape, rows, columns, size_px)
     return _run(_planes_back, image, rows, columns, size_px, threads)

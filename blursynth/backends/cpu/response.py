@@ -13,22 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.checks import check_levels, check_table
+from blursynth.backends.checks import check_display, check_levels, check_table
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
-from blursynth.errors import InvalidValueError
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
 
-_CHUNK = 256  # few, so that a pixel in doubt makes little be looked at again
-_BLOCK = 256 * _CHUNK  # pixels of one job: enough to be worth a thread, small enough to share out
+_CHUNK = 256  # few, so that a doubtful pixel causes little to be computed again
+_BLOCK = 256 * _CHUNK  # pixels of one job: enough to be worth a thread, few enough to distribute
 
 assert ROOT == 4  # the kernels take two square roots
 
 
-# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+# Each loop that is to be vectorized is a function of its own: next to other loops LLVM gives up on it.
 
 
 @compiled
@@ -114,28 +113,7 @@ def _encode_blocks(first, last, image, tables, exact, levels, bounds, out):  # t
 def response_decode(
     image: NDArray[np.floating], table: NDArray[np.float64], *, threads: int | None = None
 ) -> NDArray[np.floating]:
-    """Linear light of display values by a table.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` values, float32 or float64; clipped to 0..1.
-    table
-        ``[B or 1, NODES]`` the light of the values ``k / (NODES - 1)``; see :mod:`blursynth.physics.response`.
-    threads
-        By default one per core, and one in a worker process. The result does not depend on it.
-
-    Returns
-    -------
-    ndarray
-        Exact at 0 and 1; otherwise within 4e-7 times the steepness of the table of its interpolation in float32,
-        1e-15 times in float64. What is not a number stays so.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is neither float32 nor float64, or the table does not fit the batch.
-    """
+    """Linear light of display values by a table."""
     check_table(table, len(image))
     pixels, exact = _flat(image), _extended(table)
     out = np.empty_like(pixels)
@@ -158,31 +136,7 @@ def response_encode(
     levels: Sequence[int | None] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """Display values of linear light by a table, rounded to codes.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` linear light, float32 or float64; clipped to 0..1.
-    table
-        ``[B or 1, NODES]`` the values of the light ``(k / (NODES - 1)) ** ROOT``.
-    levels
-        For each picture the highest code (255 of an 8-bit file, at most 65535), or None for no rounding; None for
-        no rounding of any.
-    threads
-        As for :func:`response_decode`.
-
-    Returns
-    -------
-    ndarray
-        ``code / levels``, with the code of the table's interpolation in float64; without rounding that interpolation
-        within 4e-7 times the steepness of the table in float32. What is not a number stays so.
-
-    Raises
-    ------
-    InvalidValueError
-        ``levels`` or the table does not fit the batch or is out of range; the image is neither float32 nor float64.
-    """
+    """Display values of linear light by a table, rounded to codes."""
     batch = image.shape[0]
     wanted = check_levels(levels, batch)
     check_table(table, len(image))
@@ -201,11 +155,7 @@ def response_encode(
 
 
 def _flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    if image.dtype not in (np.float32, np.float64):
-        raise InvalidValueError(
-            f"Values of a response curve must be float32 or float64, got {image.dtype}.",
-            fix="Divide the codes of a file by their highest code first.",
-        )
+    check_display(image)
     return np.ascontiguousarray(image).reshape(image.shape[0], -1)
 
 

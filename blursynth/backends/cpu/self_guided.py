@@ -11,40 +11,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.borders import BORDER_CODES
+from blursynth.backends.checks import check_guided, check_image
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.convolve_direct import fill_patch
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.errors import InvalidValueError
+from blursynth.frame import Border
 
 __all__ = ["self_guided"]
 
-
+_REFLECT = BORDER_CODES[Border.REFLECT]
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
 _THREAD_PAYS = 1 << 17  # values below which handing work to another thread costs more than it saves
-
-
-@compiled
-def _reflected(position, size):  # type: ignore[no-untyped-def]
-    if size == 1:
-        return 0
-    while position < 0 or position >= size:
-        position = -position if position < 0 else 2 * (size - 1) - position
-    return position
-
-
-@compiled
-def _fill(image, height, width, top, left, rows, columns, patch):  # type: ignore[no-untyped-def]
-    """``patch`` ``[rows, columns]`` of a plane, from ``(top, left)``, reflected beyond the border."""
-    first = min(max(-left, 0), columns)
-    last = max(min(width - left, columns), first)
-    for r in range(rows):
-        line = image[_reflected(top + r, height) * width :]
-        into = patch[r * columns :]
-        into[first:last] = line[left + first : left + last]
-        for c in range(first):
-            into[c] = line[_reflected(left + c, width)]
-        for c in range(last, columns):
-            into[c] = line[_reflected(left + c, width)]
 
 
 # Loops that run several values at a time are functions of their own.
@@ -127,9 +106,10 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
         radius = radii[b]
         share = number(1 / ((2 * radius + 1) * (2 * radius + 1)))
         high, wide = rows + 6 * radius, columns + 6 * radius
-        _fill(
-            image[start : start + height * width], height, width, top - 3 * radius, left - 3 * radius, high, wide, patch
-        )
+        fill_patch(
+            image.ctypes.data + start * image.itemsize, width * image.itemsize, height, width, _REFLECT,
+            top - 3 * radius, left - 3 * radius, high, wide, patch, 0, wide,
+        )  # fmt: skip
         _window_sums(patch, radius, high, wide, lines, means)
         high, mean_wide = high - 2 * radius, wide - 2 * radius
         for r in range(high):
@@ -161,55 +141,15 @@ def self_guided(
     *,
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """What smoothing that keeps edges adds to a picture: ``E[s m] - E[s] x``.
-
-    E is the mean over a square window of ``2 radius_px + 1``, ``m = E[x]``, ``s = c^2 / (c^2 + E[(x - m)^2])`` with c
-    the strength. Each channel is its own guide; the border is reflected.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` float32 or float64.
-    strength
-        ``[B]`` the contrast c of which half is smoothed, in the picture's units, >= 0; 0 gives 0.
-    radius_px
-        ``[B]`` half widths of the windows, >= 1.
-    threads
-        At most so many; by default as many as the machine has, one in worker processes. The bytes are the same.
-
-    Returns
-    -------
-    ndarray
-        The change, of the image's shape and dtype.
-
-    Raises
-    ------
-    InvalidValueError
-        Another dtype or number of axes, or numbers that do not fit the batch or their range.
-    """
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype not in (np.float32, np.float64)
-        or image.ndim != 4
-        or 0 in image.shape
-    ):
-        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InvalidValueError(f"The filter needs a float32 or float64 image [B, C, H, W], got {got}.")
+    """What edge-preserving smoothing adds to a picture: ``E[s m] - E[s] x``."""
+    check_image(image)
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     batch, channels, height, width = image.shape
-    strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
-    if strength.shape != (batch,) or not (np.isfinite(strength) & (strength >= 0)).all():
-        raise InvalidValueError(
-            f"strength must be one finite number >= 0 for each of the {batch} pictures, got {strength.tolist()}."
-        )
-    if radius_px.shape != (batch,) or radius_px.dtype.kind not in "iu" or not (radius_px >= 1).all():
-        raise InvalidValueError(
-            f"radius_px must be one integer >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
-        )
-    image = np.ascontiguousarray(image)
+    strength, radius_px = check_guided(strength, radius_px, batch)
     out = np.empty_like(image)
     jobs = batch * channels * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
     _share(
         _tiles, jobs, _threads_to_use(threads) if image.size > _THREAD_PAYS else 1,
-        image.reshape(-1), image.shape, (strength**2).astype(image.dtype), radius_px.astype(np.int64), out.reshape(-1),
+        image.reshape(-1), image.shape, (strength**2).astype(image.dtype), radius_px, out.reshape(-1),
     )  # fmt: skip
     return out

@@ -15,6 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_count
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
@@ -62,7 +63,7 @@ def _light_to_electrons(image, start, white, size, mean):  # type: ignore[no-unt
 
 @compiled
 def _color_to_electrons(image, start, area, even, odd, white, size, mean, at):  # type: ignore[no-untyped-def]
-    """The same of what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
+    """The same for what the filters of a row let through: those of its even and of its odd pixels, ``[3]`` each."""
     zero = image.dtype.type(0)
     red, green, blue = image[start:], image[start + area :], image[start + 2 * area :]
     electrons = mean[at : at + size]
@@ -152,7 +153,7 @@ def _column_noise(shape, sigma, seed, origin, out):  # type: ignore[no-untyped-d
 
 @compiled
 def _first_bad(mean, most, size):  # type: ignore[no-untyped-def]
-    """The first pixel of a chunk whose mean is not a number or too large, or -1."""
+    """The first pixel of a chunk whose mean is NaN or too large, or -1."""
     bad = 0
     for i in range(size):
         bad |= 0 if mean[i] <= most else 1
@@ -171,7 +172,7 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
     """Bands ``first`` to ``last`` of all planes of the result, one after the other.
 
     ``mix`` ``[B, C, 2, 2, 3]`` is what the pixels of even and odd rows and columns take of the three channels of light,
-    ``black`` ``[B, C, 2, 2]`` their black level, ``column`` ``[B * C, W]`` or empty, ``refused`` ``[bands, 2]`` gets
+    ``black`` ``[B, C, 2, 2]`` their black level, ``column`` ``[B * C, W]`` or empty; ``refused`` ``[bands, 2]`` gets
     the place and the mean of the first pixel of each band that is refused.
     """
     height, width = shape[2], shape[3]
@@ -283,45 +284,10 @@ def sensor(
     origin_px: NDArray[np.int64],
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """Numbers of a sensor, from linear light.
-
-    ``N = min(Poisson(max(M x, 0) white_level_e max(1 + prnu n1, 0) + dark_e), full_well_e)``,
-    ``DN = clip(round(K (N + dsnu_e n2 + read + row + column) + O + offset), 0, top)``; see
-    :class:`~blursynth.physics.radiometry.SensorParameters`.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` linear light, 1 = white; negative values count as no light. Three channels for sensors with
-        colors (a mosaic, or a map from light).
-    parameters
-        The sensors of the batch.
-    seed
-        ``[B]`` the seed of each picture's noise. Pixel noise is that of :func:`~blursynth.backends.cpu.noise.poisson`
-        and :func:`~blursynth.backends.cpu.noise.gaussian_noise` with this seed; noise of rows (columns) is keyed by
-        absolute row (column) and channel, PRNU and DSNU by ``parameters.sensor_seed``, pixel and channel.
-    origin_px
-        ``[B, 2]`` absolute row and column of the first pixel; the mosaic's phase is that of pixel (0, 0).
-    threads
-        How many to use; by default all cores, one in workers of data sets. The bytes do not depend on it.
-
-    Returns
-    -------
-    ndarray
-        DN in the image's dtype, 0..2**bit_depth - 1, integers where ``rounding`` is on: ``[B, 1, H, W]`` with a
-        mosaic, else of the image's shape.
-
-    Raises
-    ------
-    InvalidValueError
-        The light is not finite or makes more than 1e8 electrons to be counted; or the shapes do not fit.
-    """
+    """Numbers of a sensor, from linear light."""
     image, seed, origin = checked(image, seed, origin_px)
     batch, channels, height, width = image.shape
-    if len(parameters) not in (1, batch):
-        raise InvalidValueError(
-            f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
-        )
+    check_count("sensors", len(parameters), batch)
     colors = parameters.has_colors
     if colors and channels != 3:
         raise InvalidValueError(
@@ -329,7 +295,7 @@ def sensor(
             why="Its filters take their share of red, green and blue.",
             fix="Repeat a gray picture to three channels, or leave mosaic and from_light out.",
         )
-    mosaic = bool((parameters.mosaic > 0).any())
+    mosaic = parameters.has_mosaic
 
     def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
         if values.shape[0] == batch:
@@ -377,7 +343,7 @@ def sensor(
         raise InvalidValueError(
             f"A pixel must make at most {MAX_MEAN:g} electrons, got {mean:g} at [b, c, row, column] = {where}.",
             why="The light must be finite, and the counts must be numbers that float32 can hold.",
-            fix="Lower white_level_e, or mend the picture.",
+            fix="Lower white_level_e, or remove such values from the picture.",
         )
     return out
 

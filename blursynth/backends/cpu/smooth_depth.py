@@ -143,7 +143,7 @@ def _joined(steady, guide, p, q, step, color):  # type: ignore[no-untyped-def]
 
 @compiled
 def _arms(begin, end, steady, planes, guide, step, color, radius, height, width, out):  # type: ignore[no-untyped-def]
-    """How many px up, down, left and right a surface goes on, at most the radius: without a step, near its plane."""
+    """How many px up, down, left and right a surface continues, at most the radius: without a step, near its plane."""
     for y in range(begin, end):
         for x in range(width):
             p = y * width + x
@@ -258,35 +258,7 @@ def smooth_depth(
     *,
     threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """Inverse depth, smoothed within surfaces by planes that are fitted to it.
-
-    Parameters
-    ----------
-    inverse_depth
-        ``[B, H, W]``, > 0.
-    guide
-        ``[B, C, H, W]`` the picture in sRGB values 0..1.
-    step
-        ``[B]`` the largest difference of neighbors within one surface, as a share of the nearer one's inverse depth.
-    radius_px
-        ``[B]`` half widths of the fits, >= 1.
-    contrast
-        ``[B]`` the difference of colors, root mean square over the channels, that counts as one.
-    snap_px
-        ``[B]`` how far jumps may move to edges of the picture, >= 0.
-    threads
-        At most so many; by default as many as the machine has, one in worker processes. The bytes are the same.
-
-    Returns
-    -------
-    ndarray
-        ``[B, H, W]`` float64.
-
-    Raises
-    ------
-    InvalidValueError
-        Shapes or numbers that do not fit.
-    """
+    """Inverse depth, smoothed within surfaces by planes that are fitted to it."""
     if inverse_depth.ndim != 3 or guide.ndim != 4 or 0 in guide.shape:
         raise InvalidValueError(
             "The inverse depth must be [B, H, W] and the guide [B, C, H, W], "

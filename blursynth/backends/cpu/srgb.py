@@ -15,11 +15,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.checks import check_levels
+from blursynth.backends.checks import check_display, check_levels
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import fma, rint
-from blursynth.errors import InvalidValueError
 from blursynth.physics.color import encode_thresholds, linear_of_codes
 
 __all__ = ["srgb_decode", "srgb_encode"]
@@ -39,7 +38,7 @@ def _encode_estimate(x):  # type: ignore[no-untyped-def]
     return x * f4(12.92) if x <= f4(0.0031308) else curve
 
 
-# Each loop that is to run several pixels at a time is a function of its own: beside other loops LLVM gives up on it.
+# Each loop that is to be vectorized is a function of its own: next to other loops LLVM gives up on it.
 
 
 @compiled
@@ -181,25 +180,7 @@ def _table(dtype: str) -> NDArray[np.floating]:
 
 
 def srgb_decode(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    """sRGB to linear light, IEC 61966-2-1.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` (or any shape) encoded values 0..1, float32 or float64. Beyond them decoding goes on: an odd
-        function below 0, the same power above 1 (up to 1e10 in float32).
-
-    Returns
-    -------
-    ndarray
-        For the codes k / 255 the definition in float64, rounded to the image's dtype; otherwise within 1e-6 of it
-        in float32 and 1e-12 in float64, relatively.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is neither float32 nor float64.
-    """
+    """sRGB to linear light."""
     flat = _flat(image)
     out = np.empty_like(flat)
     (_decode_32 if flat.dtype == np.float32 else _decode_64)(flat, _table(flat.dtype.name), out)
@@ -207,27 +188,7 @@ def srgb_decode(image: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | None = None) -> NDArray[np.floating]:
-    """Linear light to sRGB, clipped to 0..1 and rounded to codes.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` linear light, float32 or float64.
-    levels
-        For each picture the highest code (255 of an 8-bit file, at most 65535), or None for no rounding; None for
-        no rounding of any.
-
-    Returns
-    -------
-    ndarray
-        ``code / levels`` in the image's dtype, with exactly the code of :func:`blursynth.physics.color.srgb_codes`.
-        Without rounding within 1e-6 of the definition in float32, 1e-12 in float64. What is not a number stays so.
-
-    Raises
-    ------
-    InvalidValueError
-        ``levels`` does not fit the batch or is out of range; or the image is neither float32 nor float64.
-    """
+    """Linear light to sRGB, clipped to 0..1 and rounded to codes."""
     batch = image.shape[0] if image.ndim else 1
     wanted = check_levels(levels, batch)
     pixels = _flat(image).reshape(batch, -1)
@@ -243,9 +204,5 @@ def srgb_encode(image: NDArray[np.floating], *, levels: Sequence[int | None] | N
 
 
 def _flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    if image.dtype not in (np.float32, np.float64):
-        raise InvalidValueError(
-            f"sRGB values must be float32 or float64, got {image.dtype}.",
-            fix="Divide the codes of a file by their highest code first.",
-        )
+    check_display(image)
     return np.ascontiguousarray(image).reshape(-1)

@@ -41,7 +41,7 @@ _compiled = compiled(fastmath={"contract"})
 _NEAR, _FAR = 1, 2
 _BLOCK, _CELL = 64, 8  # columns
 _NOWHERE = 2**20  # px off: no column is left on that side
-# What the searches ask of an edge pixel, and of a cell of columns.
+# What the searches need of an edge pixel, and of a cell of columns.
 _ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
 _HIGH, _LOW, _MOST = range(3)
 _NO_ROW = 2**30  # squared px to an edge pixel where a column has none
@@ -49,7 +49,7 @@ _NO_ROW = 2**30  # squared px to an edge pixel where a column has none
 
 @_compiled
 def _stands_out(level, y, x, step):
-    """Whether a step is large beside the unevenness of the level around it, see the definition."""
+    """Whether a step is large compared with the unevenness of the level around it, see the definition."""
     height, width = level.shape
     even, count = 0, 0
     top, bottom = max(0, y - UNEVEN_REACH_PX), min(height, y + UNEVEN_REACH_PX + 1)
@@ -238,12 +238,12 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 @_compiled
 def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, number, facts):
-    """The edge pixels of a kind, numbered by row; of each what the searches ask, in one place.
+    """The edge pixels of a kind, numbered by row; and what the searches need of each.
 
-    Of near sides, beyond which something goes on: its row, above which level a pixel is of the surface that ends there,
-    up to which squared distance what goes on may be seen, its level, and row and column of the surface behind. Of far
-    sides, beyond which a surface is missing: its row, below which level a pixel is not of that surface, up to which
-    squared distance it matters, and level, row and column of the pixel that shows it.
+    For near sides, beyond which something continues: the row, the level above which a pixel is of the surface that ends
+    there, the squared distance up to which what continues may be seen, the pixel's level, and row and column of the
+    surface behind. For far sides, beyond which a surface is missing: the row, the level below which a pixel is not of
+    that surface, the squared distance up to which that matters, and level, row and column of the pixel that shows it.
     """
     height, width = edge.shape
     count = 0
@@ -352,7 +352,7 @@ def _blocks(cells, reach, blocks):
 
 @_compiled
 def _search_row(above, below, y, facts, search, reach):
-    """Fill what the searches of a row ask; returns whether there is an edge pixel to be found."""
+    """Fill what the searches of a row need; returns whether there is an edge pixel to be found."""
     gap, rows, cells, blocks = search
     if not _gaps(above, below, gap):
         return False
@@ -385,7 +385,7 @@ def _none_in(bounds, least, near, own, most_apart):
 def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, jump, steep):
     """The nearest edge pixel in any column that counts for a pixel: its number and column; -1 for none.
 
-    Of two as near the one in the nearer column is taken, then the right one, then the upper one.
+    Of two equally near ones the one in the nearer column is taken, then the right one, then the upper one.
     """
     best, found, column = np.int64(math.ceil(most_squared)), -1, -1
     most_apart = jump + steep * math.sqrt(most_squared) if near else 0.0
@@ -451,7 +451,7 @@ def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missi
         if gap[x] > reach or blocks[x // _BLOCK, _HIGH] <= own:
             continue
         most_squared = blocks[x // _BLOCK, _MOST] + 1.0
-        # That of the pixel beside it is nearly always near: look no farther.
+        # The one of the neighboring pixel is nearly always near: look no farther.
         if n >= 0 and _counts(y, x, column, n, facts, False, own, jump, 0.0):
             down, right = facts[n, _ROW] - y, column - x
             most_squared = down * down + right * right + 1.0
@@ -486,7 +486,7 @@ def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at
 
 @_compiled
 def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edges, front, at_edges, hidden):
-    """What goes on behind the pixels of a row that are at no edge."""
+    """What continues behind the pixels of a row that are at no edge."""
     width = level.shape[1]
     above, below = ends[0, y], ends[1, y]
     gap, rows, cells, blocks = search
@@ -511,7 +511,7 @@ def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edg
 def _beyond_rows(
     first, last, level, edge, hides, hiding, ends, ending, jump, steep, reach, front, share, hidden, missing, at_edges
 ):
-    """What goes on behind pixels at no edge, and which surfaces are missing."""
+    """What continues behind pixels at no edge, and which surfaces are missing."""
     width = level.shape[1]
     cells, blocks = (width + _CELL - 1) // _CELL, (width + _BLOCK - 1) // _BLOCK
     search = np.empty(width, np.int64), np.empty(cells * _CELL, np.int32), np.empty((cells, 3)), np.empty((blocks, 3))
@@ -532,10 +532,7 @@ def surface_edges(
     slack_px: float,
     threads: int | None = None,
 ) -> SurfaceEdges:
-    """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
-
-    See :func:`blursynth.backends.oracle.surface_edges.surface_edges` for the definition.
-    """
+    """Which surface lies in front of every pixel, how much of it that covers, and what continues behind it."""
     out = SurfaceEdges.none(level.shape)
     height, width = level.shape[1:]
     count = _threads_to_use(threads) if height * width > 65536 else 1
@@ -609,7 +606,7 @@ def _slope_rows(first, last, radius, jump, out):
 
 
 def surface_slope(radius_px: NDArray[np.float64], *, jump: float, threads: int | None = None) -> NDArray[np.float64]:
-    """``[B, 2, H, W]`` derivative of a radius by row and column, over one surface; see the definition."""
+    """``[B, 2, H, W]`` derivative of a radius by row and column, over one surface."""
     batch, height, width = radius_px.shape
     out = np.empty((batch, 2, height, width))
     count = _threads_to_use(threads) if height * width > 65536 else 1

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_ahead, check_depth_given, check_image, check_plane, check_warps
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _prepared, _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import (
-    BORDER_CODES,
     VECTOR_BYTES,
     _continued,
     _load,
@@ -285,7 +285,7 @@ def _tiles(
         own = x0  # columns before it are another tile's to write
         if x1 - x0 < wide:
             x0 = max(0, x1 - wide)
-        reach = max(x1, x0 + wide)  # a narrow picture's block goes on beyond it
+        reach = max(x1, x0 + wide)  # a narrow picture's block extends beyond it
         top, bottom, left, right, ahead = _tile_box(
             y0, y1, x0, reach, line, matrix, shift, first, weight, inverse_depth
         )
@@ -362,7 +362,7 @@ def _boxes(height, width, wide, line, matrix, shift, first, weight, inverse_dept
 
 @compiled
 def _send_pixels(y, x_from, x_to, light, target, border, top, left, matrix, shift, begin, weight, inverse_depth):
-    """The transpose of :func:`_single_pixels`; ``target`` begins at (top, left) and goes on as ``border``."""
+    """The transpose of :func:`_single_pixels`; ``target`` begins at (top, left) and continues as ``border`` says."""
     channels, height, width = target.shape
     for x in range(x_from, x_to):
         q = np.float64(inverse_depth[y, x]) if inverse_depth.size else 0.0
@@ -503,7 +503,7 @@ def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: A
     s = m[:, 2, 0, None, None, None] * x + m[:, 2, 1, None, None, None] * y[:, None] + m[:, 2, 2, None, None, None]
     if (s + h[:, 2, None, None, None] * ends[:, None, None] > 0).all():
         return
-    # The corners are a bound; which rows see which time, and at which depth, only the pixels tell.
+    # The corners are only a bound: which rows see which time, and at which depth, depends on the pixels.
     first, weight = warps.first[b], warps.weight[b]
     rows = np.arange(height)
     for time in range(len(m)):
@@ -539,34 +539,9 @@ def warp_mean(
     border: Border,
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """The weighted mean of the pictures that a moving camera sees: ``y(p) = sum_t weight(row, t) x(place(p, t))``.
+    """The weighted mean of the pictures that a moving camera sees.
 
-    With depth this is the gather form: each pixel of the result moves as far as its own depth says; occlusion is not
-    modeled.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; any strides. Never changed.
-    warps
-        Where the light comes from at every time.
-    inverse_depth
-        ``[B, H, W]`` in 1/m; None for rotation and zoom.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-    threads
-        Threads for one large picture; by default ``NUMBA_NUM_THREADS``, but one in a child process of
-        ``multiprocessing``. The bytes of the result do not depend on it.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit; translation without depth; depth that is not finite; a pixel that looks behind
-        the camera; border ``VALID``.
-
-    Notes
-    -----
-    Cost: proportional to the number of times, 0.2 ns per pixel, channel and time on a core with 64-byte vectors.
+    The cost is proportional to the number of times: 0.2 ns per pixel, channel and time on a core with 64-byte vectors.
 
     Examples
     --------
@@ -606,19 +581,9 @@ def warp_mean_adjoint(
     border: Border,
     threads: int | None = None,
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`warp_mean`, borders included: light is sent back where it came from.
+    """The exact transpose of :func:`warp_mean`.
 
     Every tile sends its light into a patch of its own; the patches are added in a fixed order.
-
-    Parameters
-    ----------
-    image, warps, inverse_depth, border, threads
-        As in :func:`warp_mean`.
-
-    Raises
-    ------
-    InvalidValueError
-        As in :func:`warp_mean`.
     """
     border = _checked(image, warps, inverse_depth, border)
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))

@@ -1,4 +1,4 @@
-"""The oracle: slow, obvious and float64. Every other backend is held against it; only tests import it."""
+"""The oracle: slow, obvious and float64. Every other backend is compared with it; only tests import it."""
 
 from blursynth.backends.protocol import operations
 

@@ -27,7 +27,7 @@ class _Places:
     def __init__(self, scene: Scene, b: int, border: Border, reach: int) -> None:
         height, width = scene.order.shape[1:]
         self.patches = scene.patches(b)
-        # Beyond a black border nothing shines, but the surfaces go on, and hide.
+        # Beyond a black border there is no light, but the surfaces continue, and hide.
         continued = Border.REPLICATE if border == Border.CONSTANT else border
         y, x = np.arange(-reach, height + reach), np.arange(-reach, width + reach)
         iy, ix = continued_index(y, height, continued), continued_index(x, width, continued)
@@ -74,18 +74,18 @@ class _Seen:
         self.pieces: list[Any] = []  # (patch, pixel, visible share of its light)
 
     def take(self, pieces: list[Any], coverage: NDArray[np.float64], opaque: NDArray[np.float64]) -> None:
-        """Of patches that cover ``coverage``, as much is seen as is opaque and has room."""
+        """Show patches that cover ``coverage``: as much of them as is opaque and has room."""
         seen = np.where(coverage > NOTHING_SEEN, np.minimum(opaque, self.room), 0.0)
         self.show(pieces, _per(seen, coverage))
         self.fill(seen)
 
     def show(self, pieces: list[Any], factor: NDArray[np.float64]) -> None:
-        """So much of the light of these patches is seen at every pixel."""
+        """Add the light of patches, of which a share ``factor`` is seen at every pixel."""
         for source, place, share in pieces:
             self.pieces.append((source, place, factor[place] * share))
 
     def fill(self, amount: NDArray[np.float64]) -> None:
-        """So much less is left for what lies farther."""
+        """Leave less for what lies farther."""
         self.total += amount
         self.room = self.room - amount
         self.room[self.room < NOTHING_SEEN] = 0
@@ -124,7 +124,7 @@ class _Slice:
 
     @property
     def together(self) -> NDArray[np.float64]:
-        """Of all rays those that are known to meet the slice or to pass beside it; 0 where that is rounding."""
+        """The share of rays that are known to meet the slice or to pass beside it; 0 where that is rounding."""
         together = self.shown + self.hid + self.missing
         return np.where(together > NOTHING_SEEN, together, 0.0)
 
@@ -150,7 +150,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
     pixels = seen.room.size
     none = np.zeros(pixels)
     waiting, waits = np.zeros(pixels), list[Any]()
-    # Of the slices next to each other up to the one at hand: what they cover, with where they are missing, and without;
+    # Of the adjacent slices up to the current one: what they cover, with and without the places where they are missing,
     # and how much of that they were given.
     chain, cover, given = none, none, none
     for n, one in enumerate(slices):
@@ -163,7 +163,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
         if n + 1 < len(slices) and slices[n + 1].number == one.number - 1:
             following = np.where(slices[n + 1].together > 0, slices[n + 1].shown + slices[n + 1].hid, 0.0)
             together = chain + slices[n + 1].together
-        # What was lacking in the slices before, since it was not known yet, is made good.
+        # What the slices before lacked, since it was not known yet, is made up for.
         scale = _per(np.maximum(coverage_scale(together, following) * cover - given, 0.0), covered)
         scale = np.minimum(scale, MOST_SCALED)
         complete = (one.shown >= COMPLETE) & (one.missing <= NOTHING_SEEN)
@@ -171,7 +171,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
         opaque = np.where(complete, 1.0, opaque)
         scale = np.where(complete, 1.0, _per(opaque, covered))
         given = given + opaque
-        # What nearer ones left is first of what is visible, but no more passes beside the slice than its share.
+        # What nearer ones left goes to what is visible first, but no more passes beside the slice than its share.
         room = seen.room
         least = np.maximum(scale * one.shown, room - (1.0 - opaque))
         amount = np.where(covered > NOTHING_SEEN, np.minimum(least, np.minimum(opaque, room)), 0.0)
@@ -181,7 +181,7 @@ def _walk(slices: list[_Slice], seen: _Seen) -> None:
         hid = _per(np.where(one.hid > NOTHING_SEEN, of_hid, 0.0), one.hid)
         seen.show(one.shown_pieces, shown)
         seen.show(one.hid_pieces, hid)
-        # Of what is hidden the rest waits.
+        # The rest of what is hidden waits.
         rest = np.where((one.hid > NOTHING_SEEN) & (room > 0), scale - hid, 0.0)
         waiting += rest * one.hid
         waits += [(source, place, rest[place] * share) for source, place, share in one.hid_pieces]
@@ -201,7 +201,7 @@ def coverage_scale(together: NDArray[np.float64], following: NDArray[np.float64]
     To ``1 / together``, of a surface's slices so far and the next one, if that is near 1, since every ray meets the
     surface or a place where it is missing: noise, steps or slopes of its depth do not open gaps. Where it is not, more
     than one surface is near, or not all that is missing is known, and coverage counts as it is; likewise where it is
-    less than 1 and the surface goes on in the next slice, which covers ``following``.
+    less than 1 and the surface continues in the next slice, which covers ``following``.
     """
     none, low, high, much = NEARLY_WHOLE
     sure = np.clip(np.minimum((together - none) / (low - none), (much - together) / (much - high)), 0.0, 1.0)
@@ -210,34 +210,24 @@ def coverage_scale(together: NDArray[np.float64], following: NDArray[np.float64]
 
 
 def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> NDArray[np.floating]:
-    """Spread the light of every patch of the scene and let nearer slices cover farther ones.
+    """Spread the light of every patch of the scene, with nearer slices covering farther ones.
 
-    For every part of the exposure and pixel p of the result, from the nearest slice j to the farthest:
-    coverage ``A_j = sum over its patches q of k_q(p - q) s_q``, s the share of its pixel that a patch covers; light
-    ``N_j`` likewise; seen is ``w_j = min(A_j, what nearer ones left)``. The result is the mean over the parts of
+    For every part of the exposure and pixel p of the result, from the nearest slice j to the farthest: coverage
+    ``A_j = sum over its patches q of k_q(p - q) s_q``, s the share of its pixel that a patch covers; light ``N_j``
+    likewise; seen is ``w_j = min(A_j, what nearer ones left)``. The result is the mean over the parts of
     ``sum_j w_j N_j / A_j``, divided by that of ``sum_j w_j``, so that constants stay constant. A pixel that nothing
-    covers keeps its value. It is linear in the image; all shares depend on the scene alone.
+    covers keeps its value. The result is linear in the image; all shares depend on the scene alone.
 
     In a connected scene neighboring slices may be one surface. With ``V_j`` the coverage of the places where it is
     missing, ``T_j = A_j + V_j`` summed over the slices next to each other up to j and the one after it is 1 if they
     are, and their coverage is scaled by :func:`coverage_scale` of it: slice j gets what that makes of all of them up to
     j, less what those before it got, but no more than twice its own and 1.
 
-    Visible patches v and hidden ones h are told apart, ``A_j = v_j + h_j``: what nearer slices left is filled by what
-    is visible first, from near to far, since that is what the gaps beside nearer surfaces show; but no more light
+    Visible patches v and hidden ones h are distinguished, ``A_j = v_j + h_j``: what nearer slices left is filled by
+    what is visible first, from near to far, since that is what the gaps beside nearer surfaces show; but no more light
     passes beside slice j than ``1 - A_j``, ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes
     first. What is left at the end shows what is hidden and was not seen yet, in proportion. Nowhere is it decided where
     a surface ends, so what is seen changes little where what reaches p does: there are no seams.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, computed in float64.
-    scene
-        Slices, point spreads, and what is hidden.
-    border
-        How pictures and scene go on beyond their edge; with ``CONSTANT`` the scene goes on as with ``REPLICATE``, but
-        black. Not ``VALID``.
     """
     result = np.empty(image.shape)
     for b in range(len(image)):

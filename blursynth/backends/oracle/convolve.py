@@ -33,23 +33,7 @@ def _taps(psf: PointSpreads, b: int) -> list[tuple[int, int, float]]:
 
 
 def convolve(image: NDArray[np.floating], psf: PointSpreads, *, border: Border) -> NDArray[np.floating]:
-    """True convolution of every picture with its own point spread: an impulse gives the PSF, not flipped, not shifted.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64; computed in float64, returned in the type given.
-    psf
-        B point spreads, or one for all.
-    border
-        How the pictures go on beyond their edge. ``REFLECT`` and ``CIRCULAR`` fold or repeat as often as the reach
-        needs; ``VALID`` drops the pixels that taps reach beyond the edge for instead.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H', W']``; H' = H, W' = W, but for ``VALID``.
-    """
+    """``y[b](p) = sum_t w_t x[b](p - (dy_t, dx_t))``, tap by tap."""
     batch, channels, height, width = image.shape
     top, bottom, left, right = _margins(psf, border)
     rows, columns = np.arange(top, height - bottom), np.arange(left, width - right)
@@ -63,18 +47,7 @@ def convolve(image: NDArray[np.floating], psf: PointSpreads, *, border: Border) 
 
 
 def convolve_adjoint(image: NDArray[np.floating], psf: PointSpreads, *, border: Border) -> NDArray[np.floating]:
-    """The exact transpose of :func:`convolve`, borders included: ``<convolve(x), y> = <x, convolve_adjoint(y)>``.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H', W']``, of the size that :func:`convolve` returns: for ``VALID`` the small one.
-
-    Returns
-    -------
-    ndarray
-        ``[B, C, H, W]``; for ``VALID`` larger than ``image`` by what :func:`convolve` drops.
-    """
+    """The exact transpose of :func:`convolve`, borders included."""
     batch, channels, small_height, small_width = image.shape
     top, bottom, left, right = _margins(psf, border)
     height, width = small_height + top + bottom, small_width + left + right

@@ -33,24 +33,7 @@ def node_weights(
 def convolve_varying(
     image: NDArray[np.floating], field: PointSpreadField, level: NDArray[np.floating] | None = None, *, border: Border
 ) -> NDArray[np.floating]:
-    """The gather form, blur then mask: ``y(p) = sum_n w_n(p) (k_n * x)(p)``, n over the nodes.
-
-    The point spread belongs to the pixel where the light arrives. Constants are kept where the border keeps them; flux
-    is not. The scatter form (mask, then blur) is the adjoint with the field flipped, see
-    :func:`convolve_varying_adjoint`.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64.
-    field
-        Point spreads at the nodes.
-    level
-        ``[B, H, W]`` place of every pixel on the scale of the field's levels, clipped to 0 .. levels - 1; None when
-        there is one level only.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-    """
+    """``y(p) = sum_n w_n(p) (k_n * x)(p)``, n over the nodes."""
     result = np.zeros(image.shape)
     for b in range(len(image)):
         weights = node_weights(image.shape[2:], field, level, b)
@@ -63,12 +46,7 @@ def convolve_varying(
 def convolve_varying_adjoint(
     image: NDArray[np.floating], field: PointSpreadField, level: NDArray[np.floating] | None = None, *, border: Border
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`convolve_varying`, borders included.
-
-    With ``field.flipped()`` it is the scatter form, mask then blur, ``y = sum_n k_n * (w_n x)``: the point spread
-    belongs to the pixel where the light comes from, flux is kept (inside, and for a circular border), constants are
-    not.
-    """
+    """The exact transpose of :func:`convolve_varying`, borders included."""
     result = np.zeros(image.shape)
     for b in range(len(image)):
         weights = node_weights(image.shape[2:], field, level, b)

@@ -64,7 +64,7 @@ def edge_aware(mosaic: NDArray[np.float64], code: int, origin_px: tuple[int, int
 def develop(
     image: NDArray[np.floating], parameters: DevelopParameters, *, origin_px: NDArray[np.int64]
 ) -> NDArray[np.floating]:
-    """Linear light of raw numbers; see :func:`blursynth.backends.cpu.develop.develop`."""
+    """``gain M demosaic(min(balance (DN - black) / (white - black), clip))``."""
     batch, channels, height, width = image.shape
     origin = np.broadcast_to(origin_px, (batch, 2))
     colored = parameters.has_colors

@@ -1,6 +1,6 @@
-"""Noise keyed per pixel in plain numpy and scipy: the same words, the same numbers, no approximations of our own.
+"""Noise keyed per pixel in plain numpy and scipy: the same words, the same numbers, no approximations.
 
-Which words belong to a pixel and how they become a probability is told in ``backends.cpu.noise``.
+``backends.cpu.noise`` describes which words belong to a pixel and how they become a probability.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def poisson_quantile(p: ArrayLike, above: ArrayLike, mean: ArrayLike) -> NDArray
 def poisson(
     mean: NDArray[np.floating], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
 ) -> NDArray[np.floating]:
-    """Poisson counts of the given means; see :func:`blursynth.backends.cpu.noise.poisson`."""
+    """Poisson counts of the given means."""
     w0, _w1, w2, _w3 = words(mean.shape, seed, origin_px)
     p, above = tail_probability(w0, w2)
     return poisson_quantile(p, above, mean).astype(mean.dtype)
@@ -95,7 +95,7 @@ def gaussian_noise(
     *,
     origin_px: NDArray[np.int64],
 ) -> NDArray[np.floating]:
-    """``image + sigma[b] n``; see :func:`blursynth.backends.cpu.noise.gaussian_noise`."""
+    """``image + sigma[b] n``."""
     _w0, w1, _w2, w3 = words(image.shape, seed, origin_px)
     scale = np.broadcast_to(np.asarray(sigma, np.float64), (image.shape[0],))[:, None, None, None]
     return np.asarray(image + scale * standard_normals(w1, w3)).astype(image.dtype)

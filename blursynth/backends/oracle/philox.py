@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["philox4x32", "seed_words", "unit_double"]
+__all__ = ["philox4x32", "seed_words"]
 
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
@@ -38,9 +38,3 @@ def seed_words(seed: ArrayLike) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]
     """The key ``(k0, k1)`` of 64-bit seeds: their lower and their upper words."""
     whole = np.asarray(seed, np.uint64)
     return whole & _MASK, whole >> _SHIFT
-
-
-def unit_double(word_high: NDArray[np.uint64], word_low: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Uniform in (0, 1) from two words: 52 bits, at the middle of their steps, so that neither 0 nor 1 occurs."""
-    bits = (word_high << np.uint64(20)) | (word_low >> np.uint64(12))
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52

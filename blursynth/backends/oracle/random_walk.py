@@ -1,4 +1,4 @@
-"""The random walk, one step of one path at a time, in the words of the publication. See ``physics.trajectory``."""
+"""The random walk, one step of one path at a time, as in the publication. See ``physics.trajectory``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["random_walk", "walk_draws"]
 
 
 def walk_draws(seed: ArrayLike, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What chance decides: shake tests and shake angles ``[B, steps]`` in (0, 1), and standard normals ``[B, steps,
+    """The random numbers: shake tests and shake angles ``[B, steps]`` in (0, 1), and standard normals ``[B, steps,
     2]``.
 
     Step t of a seed is the Philox block of counter (t, 0, 0, 0): its words are the test, the angle, and radius and

@@ -1,5 +1,4 @@
-"""A polyline into a PSF, piece by piece and tap by tap. See ``backends.cpu.rasterize`` for the meaning of the
-arguments."""
+"""A polyline into a PSF, piece by piece and tap by tap."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ def rasterize(
     exposure: ArrayLike = (0.0, 1.0),
     unit_sum: bool = True,
 ) -> PointSpreads:
-    """Exact PSF of polylines ``[B, N, 2]`` whose segments are run through at constant speed.
+    """Exact PSF of polylines ``[B, N, 2]`` whose segments are traversed at constant speed.
 
     Every segment is split where x or y is an integer. On such a piece the four bilinear weights are quadratic in
     time, so two Gauss-Legendre points integrate them exactly.

@@ -11,7 +11,7 @@ __all__ = ["resample", "resample_adjoint"]
 
 
 def resample(image: NDArray[np.floating], rows: Bands, columns: Bands) -> NDArray[np.floating]:
-    """``y = R x C'``; see :func:`blursynth.backends.cpu.resample.resample`."""
+    """``y = R x C'``."""
     down, across = rows.matrix(image.shape[2]), columns.matrix(image.shape[3])
     return np.asarray(down @ image.astype(np.float64) @ across.T).astype(image.dtype)
 
@@ -19,6 +19,6 @@ def resample(image: NDArray[np.floating], rows: Bands, columns: Bands) -> NDArra
 def resample_adjoint(
     image: NDArray[np.floating], rows: Bands, columns: Bands, size_px: tuple[int, int]
 ) -> NDArray[np.floating]:
-    """``x = R' y C``; see :func:`blursynth.backends.cpu.resample.resample_adjoint`."""
+    """``x = R' y C``."""
     down, across = rows.matrix(size_px[0]), columns.matrix(size_px[1])
     return np.asarray(down.T @ image.astype(np.float64) @ across).astype(image.dtype)

@@ -21,7 +21,7 @@ def _looked_up(u: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np
 
 
 def response_decode(image: NDArray[np.floating], table: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Light of values, ``table`` ``[B or 1, NODES]`` over the values 0..1; values beyond 0..1 are clipped."""
+    """The table over the values 0..1."""
     value = np.clip(np.asarray(image, np.float64), 0.0, 1.0)
     return _looked_up(value, table).astype(image.dtype)
 
@@ -29,7 +29,7 @@ def response_decode(image: NDArray[np.floating], table: NDArray[np.float64]) -> 
 def response_encode(
     image: NDArray[np.floating], table: NDArray[np.float64], *, levels: Sequence[int | None] | None = None
 ) -> NDArray[np.floating]:
-    """Values of light, ``table`` over the ROOTth root of the light 0..1, clipped, rounded to ``levels[b]`` codes."""
+    """The table over the ROOTth root of the light 0..1."""
     light = np.clip(np.asarray(image, np.float64), 0.0, 1.0)
     value = _looked_up(light ** (1.0 / ROOT), table)
     for b, level in enumerate(levels or ()):

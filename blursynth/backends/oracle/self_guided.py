@@ -19,7 +19,7 @@ def _window_mean(plane: NDArray[np.float64], radius_px: int) -> NDArray[np.float
 def self_guided(
     image: NDArray[np.floating], strength: NDArray[np.float64], radius_px: NDArray[np.int64]
 ) -> NDArray[np.floating]:
-    """What smoothing that keeps edges adds; see :func:`blursynth.backends.cpu.self_guided.self_guided`."""
+    """``E[s m] - E[s] x``."""
     out = np.zeros_like(image)
     for b, (c, radius) in enumerate(zip(strength.tolist(), radius_px.tolist(), strict=True)):
         if c > 0:

@@ -31,7 +31,7 @@ def sensor(
     *,
     origin_px: NDArray[np.int64],
 ) -> NDArray[np.floating]:
-    """Numbers of a sensor; see :func:`blursynth.backends.cpu.sensor.sensor`."""
+    """Numbers of a sensor."""
     response = np.asarray(image, np.float64)
     if parameters.has_colors:
         response = np.einsum("bij,bjhw->bihw", parameters.from_light, response)

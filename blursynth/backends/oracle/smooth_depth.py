@@ -152,10 +152,10 @@ def smooth_depth(
     contrast: NDArray[np.float64],
     snap_px: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Inverse depth smoothed within surfaces; see :func:`blursynth.backends.cpu.smooth_depth.smooth_depth`.
+    """Inverse depth smoothed within surfaces.
 
-    First every pixel is steadied: the mean of those in 5 x 5 that are within the step of it. Then pixels at jumps go
-    over to the surface whose color they have. From every pixel arms go up, down, left and right, until the steadied
+    First every pixel is steadied: the mean of those in 5 x 5 that are within the step of it. Then pixels at jumps move
+    over to the surface whose color they have. From every pixel arms extend up, down, left and right, until the steadied
     values step or leave the plane of the pixel's neighborhood; a cross is all rows' arms along both its vertical arms.
     To the values of a cross a plane is fitted, and the result is the mean of the planes of all pixels of the cross,
     weighted with the number of values over the square of what the plane leaves of them.

@@ -39,41 +39,25 @@ def surface_edges(
     jump: float,
     slack_px: float,
 ) -> SurfaceEdges:
-    """Which surface lies in front of every pixel, how much of it that covers, and what goes on behind.
+    """Which surface lies in front of every pixel, how much of it that covers, and what continues behind it.
 
-    A pixel is at an edge if one of its eight neighbors is nearer or farther by more than ``jump``; of levels that are
-    px, only if that step is large beside how uneven they are: 15 % of their second differences along rows and
-    columns within 4 px are less than 5 % of it. So noise of depth makes no edges. A pixel at an edge is a mixture:
-    its color is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F
-    and B the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum of
-    their variances, and a' = 1 on the near side and 0 on the far side,
-    ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``, ``l = 4 v + 1e-4 (|F|^2 + |B|^2)``; the last is for colors that
-    hardly differ and can say little. Nothing is mixed (a = a') where x lies within two standard deviations of the
-    colors of its own side, or farther than 15 % of |F - B| and two standard deviations from the line between the two,
-    where these are less than three standard deviations apart, and where a color of one of the surfaces would come out
-    negative. A surface too thin to have unmixed pixels shows its color where it differs most from the other's.
+    A pixel is at an edge if one of its eight neighbors is nearer or farther by more than ``jump``; for levels in px,
+    only if that step is large compared with how uneven they are: 15 % of their second differences along rows and
+    columns within 4 px are less than 5 % of it. So noise of depth makes no edges. A pixel at an edge is a mixture: its
+    color is explained by those of the two surfaces where these are unmixed, the nearest pixels at no edge. With F and B
+    the means of unmixed pixels within 4 px on both sides (weighted by ``1 / (1 + distance^2)``), v the sum of their
+    variances, and a' = 1 on the near side and 0 on the far side, ``a = ((x - B).(F - B) + l a') / (|F - B|^2 + l)``,
+    ``l = 4 v + 1e-4 (|F|^2 + |B|^2)``; the last term is for colors that hardly differ and can say little. Nothing is
+    mixed (a = a') where x lies within two standard deviations of the colors of its own side, or farther than 15 % of
+    |F - B| and two standard deviations from the line between the two, where these are less than three standard
+    deviations apart, and where a color of one of the surfaces would come out negative. A surface too thin to have
+    unmixed pixels shows its color where it differs most from the other's.
 
-    A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces the one whose
-    edge is the nearest. Behind a surface goes on what lies beyond the nearest edge pixel of its own from
-    which that can be seen there, turned over at the edge, and 8 px behind it once more (as between mirrors: textures
-    go on, and no streaks arise). On which side of an edge a pixel lies is told by ``jump``, or by half of the step if
-    that is less.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]`` linear light.
-    level
-        ``[B, H, W]`` nearness, larger is nearer.
-    deep_px
-        ``[B, H, W]`` how far behind the edge of a surface another one is seen: at a near pixel e and its farthest
-        neighbor f up to ``deep[e] + deep[f]``. None: up to ``level[e] - level[f]``, where levels are px.
-    wide_px
-        ``[B, H, W]`` how far beyond its edge it matters that a surface is missing. None: it does not.
-    jump
-        Difference of levels between two surfaces, > 0.
-    slack_px
-        Added to both reaches.
+    A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces it is the one
+    whose edge is the nearest. Behind a surface continues what lies beyond the nearest edge pixel of its own from which
+    that can be seen there, mirrored at the edge, and mirrored again 8 px behind it (as between mirrors: textures
+    continue, and no streaks arise). On which side of an edge a pixel lies is decided by ``jump``, or by half of the
+    step if that is less.
     """
     batch, _, height, width = image.shape
     out = SurfaceEdges.none(level.shape)
@@ -144,7 +128,7 @@ class _Picture:
         self.edge = self.near | self.far
 
     def stands_out(self, y: int, x: int, step: float) -> bool:
-        """Whether a step is large beside how uneven the level is around it."""
+        """Whether a step is large compared with how uneven the level is around it."""
         reach = UNEVEN_REACH_PX
         around = self.level[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         second = np.concatenate([np.diff(around, 2, axis=0).ravel(), np.diff(around, 2, axis=1).ravel()])
@@ -166,8 +150,8 @@ class _Picture:
     def nearest(self, y: int, x: int, kind: NDArray[np.bool_], counts: _Counts) -> tuple[tuple[int, int] | None, float]:
         """The nearest edge pixel of a kind that counts for this pixel, and for the one of its row in its own column.
 
-        Of every column the nearest one above (or at) the row and the nearest one below are asked. Of two as near the
-        one in the nearer column is taken, then the right one, then the upper one.
+        In every column the nearest one above (or at) the row and the nearest one below are candidates. Of two equally
+        near ones the one in the nearer column is taken, then the right one, then the upper one.
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
@@ -191,7 +175,7 @@ class _Picture:
         slack_px: float,
         steep: float,
     ) -> bool:
-        """Whether a pixel is of the surface that ends at an edge pixel, and so near that what goes on may be seen."""
+        """Whether a pixel is of the surface that ends at an edge pixel, near enough to see what continues behind."""
         behind = self.beyond(e)[1]
         own, edge, farther = (float(self.level[q]) for q in (p, e, behind))
         deep = edge - farther if deep_px is None else deep_px[e] + deep_px[behind]
@@ -315,11 +299,7 @@ class _Picture:
 
 
 def surface_slope(radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
-    """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
-
-    Least squares through the pixel, over those within 3 px that differ by no more than ``jump / 2`` and ``0.7 jump``
-    per px of distance; so a jump does not count, and noise is averaged over 48 pixels.
-    """
+    """Least squares through the pixel, over those of the same surface within 3 px."""
     batch, height, width = radius_px.shape
     along = np.zeros((2, batch, height, width))
     squares = np.zeros((3, batch, height, width))

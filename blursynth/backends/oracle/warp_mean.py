@@ -56,22 +56,7 @@ def warp_mean(
     *,
     border: Border,
 ) -> NDArray[np.floating]:
-    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear.
-
-    With depth this is the gather form: each pixel of the result moves as far as its own depth says; occlusion is not
-    modeled (see :func:`blursynth.backends.oracle.composite`).
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, computed in float64.
-    warps
-        Where the light comes from at every time.
-    inverse_depth
-        ``[B, H, W]`` in 1/m; None for pure rotation and zoom.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-    """
+    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``, bilinear."""
     batch, _, height, width = image.shape
     result = np.zeros(image.shape)
     for b in range(batch):
@@ -93,7 +78,7 @@ def warp_mean_adjoint(
     *,
     border: Border,
 ) -> NDArray[np.floating]:
-    """The exact transpose of :func:`warp_mean`, borders included: light is sent back where it came from."""
+    """The exact transpose of :func:`warp_mean`, borders included."""
     batch, channels, height, width = image.shape
     result = np.zeros(image.shape)
     channel = np.arange(channels)[:, None, None]

@@ -1,6 +1,6 @@
 """Values 0..1 of display pictures to 8-bit codes and back, for tensors.
 
-Codecs and files are on the CPU. Between it and a device codes travel, not values: a quarter of the bytes.
+Codecs and files are on the CPU. Codes are moved between it and a device, not values: a quarter of the bytes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,8 @@ def _values_there(codes: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def to_codes(image: torch.Tensor) -> NDArray[np.uint8]:
-    """Codes ``round(255 x)``, clipped to 0..255, of the same shape: an array, since codecs and files are on the CPU.
-
-    Raises
-    ------
-    InvalidValueError
-        A value is not finite.
-    """
-    if image.device.type == "cpu" or not bool(torch.isfinite(image).all()):  # the CPU's kernel says what is wrong
+    """Codes ``round(255 x)``, clipped to 0..255: an array, since codecs and files are on the CPU."""
+    if image.device.type == "cpu" or not bool(torch.isfinite(image).all()):  # the CPU's kernel raises the error
         return on_cpu.to_codes(as_array(image))
     return as_array(_codes_there(image))
 

@@ -1,8 +1,6 @@
 """Blur with occlusion, for tensors: linear in the picture, and differentiable by it.
 
-There is no derivative by the scene: which surface covers which is a matter of order, and the shares of light are cut
-off (``min``) where nearer surfaces left no room. For a derivative through depth use the gather form,
-:func:`~blursynth.backends.torch.convolve_varying.convolve_varying`, which has no occlusion.
+There is no derivative by the scene; see :meth:`blursynth.backends.Backend.composite`.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
     optional = (front, share, pure, missing, slope, part_center)
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
-    make: Any = Scene  # of which mypy does not see how many planes there are
+    make: Any = Scene  # mypy does not see how many planes there are
     scene = make(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
     return {"scene": scene, "border": Border(border)}
 
@@ -55,36 +53,10 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
 
 
 def composite(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:
-    """Spread the light of every patch of the scene and let nearer slices cover farther ones.
-
-    See :func:`blursynth.backends.cpu.composite.composite` for the equation.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, on the CPU or a CUDA device.
-    scene
-        Slices, point spreads, and what is hidden; made on the CPU wherever the picture lies.
-    border
-        How pictures and scene go on beyond their edge; not ``VALID``.
-
-    Returns
-    -------
-    Tensor
-        ``[B, C, H, W]``; differentiable by ``image`` as often as wanted.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit; border ``VALID``.
-    """
+    """Spread the light of every patch of a scene, which is made on the CPU wherever the picture is."""
     return _composite(image, *_arguments(image, scene, border))
 
 
 def composite_adjoint(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:
-    """The exact transpose of :func:`composite` as a map of images.
-
-    On CUDA light is sent back by atomic additions, whose order, and with it the last bits, differ from run to run.
-    Under ``torch.use_deterministic_algorithms(True)`` the CPU does it instead.
-    """
+    """The exact transpose of :func:`composite` as a map of images."""
     return _adjoint(image, *_arguments(image, scene, border))

@@ -5,8 +5,8 @@ two colors, that of three pixels) is worked out before the walk, or, for the tra
 it, so that the walk knows of patches only. Where a connected surface is missing lies a third, without light.
 
 A program makes a tile of the result. Every pixel walks through the slices that reach it, from near to far: one pass
-over the sources within reach sums coverage and light of the slice at hand, and finds the next farther one. In a
-connected scene it tells visible patches from hidden ones, and sums what the neighboring farther slice covers as well,
+over the sources within reach sums coverage and light of the current slice, and finds the next farther one. In a
+connected scene it separates visible from hidden patches, and also sums what the neighboring farther slice covers,
 so that how a slice is scaled is known without waiting for the next pass. The walk ends where nothing is left to see, so
 a pixel that sees n slices takes n + 1 passes, the first of which only finds where to begin.
 
@@ -61,7 +61,7 @@ def _pass(
     table,  # [K, 2 R + 1, 2 R + 1] taps of this part
     down,  # centroid of this part, in radii
     right,
-    here,  # [1, ROWS, COLUMNS] slice at hand of every pixel
+    here,  # [1, ROWS, COLUMNS] current slice of every pixel
     of_shown,  # the same; what share of the light to send back goes to its visible patches
     of_hid,  # and to its hidden ones
     y,
@@ -82,10 +82,10 @@ def _pass(
     CONNECTED: tl.constexpr,
     MODE: tl.constexpr,  # 0: the next slice alone, 1: coverage too, 2: light too; 3: send light back
 ):
-    """Of the slice at hand coverage by visible and by hidden patches, where it is missing, and the light of both.
+    """Of the current slice the coverage by visible and by hidden patches, where it is missing, and the light of both.
 
     Then what the neighboring farther slice makes of these together, what it covers, and the next farther slice that
-    reaches the pixel. Only in a connected scene visible and hidden patches are told apart; elsewhere all are visible.
+    reaches the pixel. Visible and hidden patches are distinguished in connected scenes only; elsewhere all are visible.
     """
     area = height * width
     side = 2 * reach + 1
@@ -272,7 +272,7 @@ def _composite(
                 CONNECTED, 0,
             )  # fmt: skip
             room = none + 1.0
-            # Neighboring slices up to the one at hand together, and what is hidden and waits for room that is left.
+            # The sum of neighboring slices up to the current one, and what is hidden and waits for room that is left.
             chain, cover_so_far, given, waiting, waiting_light, left = none, none, none, none, dark, none
             if CONNECTED and walk == 1:
                 left = tl.load(kept + place, mask=made, other=0.0)
@@ -400,7 +400,7 @@ class _Patches:
             surfaces[0], there[0] = torch.where(front >= 0, front, own), share > 0
             color = torch.where(pure >= 0, pure, own)
             mixed = (front >= 0)[:, None]
-            if connected:  # otherwise nobody asks what is missing
+            if connected:  # otherwise what is missing is not needed
                 missing = missing.to(image.device).reshape(batch, -1).long()
                 void = torch.where(missing == front, 1 - share, 1.0)
                 surfaces.append(torch.where(missing >= 0, missing, own))
@@ -498,7 +498,7 @@ def _run(
     each = each.reshape(parts, -1).amax(dim=0)  # [K]
     far = torch.where(patches.kernel >= 0, each.to(image.device)[patches.kernel], 0).amax(dim=1)
     near = _tile_reach(far, torch.unique(each).tolist(), border == Border.CIRCULAR)
-    # Beyond a black border nothing shines, but the surfaces go on, and hide.
+    # Beyond a black border there is no light, but the surfaces continue, and hide.
     code = {Border.REFLECT: 0, Border.REPLICATE: 1, Border.CIRCULAR: 2, Border.CONSTANT: 1}[Border(border)]
     with on_device_of(image):
         _composite[tiles(height, width, _ROWS, _COLUMNS, batch)](

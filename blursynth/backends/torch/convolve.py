@@ -117,29 +117,7 @@ def _checked(image: Tensor, psf: PointSpreads, border: Border | str) -> tuple[Bo
 
 
 def convolve(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: Tensor | None = None) -> Tensor:
-    """True convolution of every picture with its own point spread: ``y[b](p) = sum_t w_t x[b](p - (dy_t, dx_t))``.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, on the CPU (numba, on shared memory) or a CUDA device (Triton).
-    psf
-        B point spreads, or one for all. They are made on the CPU in float64 wherever the picture lies.
-    border
-        How the pictures go on beyond their edge; see :class:`Border`.
-    weight
-        ``[T]`` shares of the taps instead of ``psf.weight``: the way to a point spread that is learned or fitted.
-
-    Returns
-    -------
-    Tensor
-        ``[B, C, H', W']`` on the picture's device; differentiable by ``image`` and ``weight`` as often as wanted.
-
-    Raises
-    ------
-    InvalidValueError
-        The image is of another type or shape; the batches differ; ``VALID`` leaves nothing; no such border; not one
-        weight per tap.
+    """True convolution of every picture with its own point spread; ``weight`` replaces ``psf.weight``.
 
     Examples
     --------
@@ -159,9 +137,6 @@ def convolve(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: 
 
 
 def convolve_adjoint(image: Tensor, psf: PointSpreads, *, border: Border | str, weight: Tensor | None = None) -> Tensor:
-    """The exact transpose of :func:`convolve`, borders included; parameters and derivatives as there.
-
-    For ``VALID`` the image has the small size that :func:`convolve` returns, and the result the large one.
-    """
+    """The exact transpose of :func:`convolve`, borders included."""
     border, margins = _checked(image, psf, border)
     return _adjoint(image, *taps_of(psf, weight), border.value, margins)

@@ -21,8 +21,8 @@ import torch
 import triton
 import triton.language as tl
 
-from blursynth.backends.borders import continued_index, margins_px
-from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
+from blursynth.backends.borders import BORDER_CODES, continued_index, margins_px
+from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
 from blursynth.frame import Border
 
 __all__ = ["convolve", "convolve_adjoint", "fold"]

@@ -145,38 +145,7 @@ def convolve_varying(
     border: Border | str,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The gather form, blur then mask: ``y(p) = sum_n w_n(p) (k_n * x)(p)``, n over the nodes of the field.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, on the CPU or a CUDA device.
-    field
-        Point spreads at the nodes.
-    level
-        ``[B, H, W]`` on the picture's device: place of every pixel on the scale of the field's levels, clipped; None
-        when there is one level only. Not finite: refused on the CPU, NaN in the result on CUDA, where looking would
-        wait for the device.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-    weight
-        ``[T]`` shares of all taps instead of ``field.psf.weight``, for point spreads that are learned or fitted.
-
-    Returns
-    -------
-    Tensor
-        ``[B, C, H, W]``; differentiable by ``image``, ``level`` (hence by depth) and ``weight``.
-
-    Raises
-    ------
-    InvalidValueError
-        Types, shapes or batches that do not fit; a level is missing; border ``VALID``.
-
-    Notes
-    -----
-    No derivative by ``first_px``. The one by ``weight`` costs one pass per tap over the part of the picture that the
-    node reaches.
-    """
+    """The gather form, blur then mask; differentiable by ``image``, ``level`` (hence by depth) and ``weight``."""
     return _varying(image, *_arguments(image, field, level, border, weight))
 
 
@@ -188,8 +157,5 @@ def convolve_varying_adjoint(
     border: Border | str,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The exact transpose of :func:`convolve_varying`; with ``field.flipped()`` the scatter form, mask then blur.
-
-    Parameters and derivatives as there.
-    """
+    """The exact transpose of :func:`convolve_varying`, with the same derivatives."""
     return _adjoint(image, *_arguments(image, field, level, border, weight))

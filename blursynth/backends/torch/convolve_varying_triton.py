@@ -18,14 +18,15 @@ channel.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
-from blursynth.backends.borders import margins_px
+from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.torch.convolve_triton import fold
-from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
+from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
 from blursynth.frame import Border
 
 __all__ = ["convolve_varying", "convolve_varying_adjoint"]
@@ -77,7 +78,7 @@ def _varying(
     picture = source + plane.to(tl.int64) * height * width
     number = source.dtype.element_ty
     where = geometry + (0 if SHARED_GEOMETRY else 4 * b)
-    # Beyond the picture's edge the last pixel stands, so that no node is visited for nothing.
+    # Beyond the picture's edge the last pixel is repeated, so that no node is visited in vain.
     row_place = _node_place(tl.minimum(y, height - 1).to(number), tl.load(where), tl.load(where + 2), node_rows)
     column_place = _node_place(
         tl.minimum(x, width - 1).to(number), tl.load(where + 1), tl.load(where + 3), node_columns
@@ -114,7 +115,7 @@ def _varying(
                     place += continued(from_x, width, BORDER)[None, :]
                     blurred += tl.load(weight + t) * tl.load(picture + place, mask=made & lit, other=0.0)
                 total += share * blurred
-    total = tl.where(at == at, total, at)  # a level that is not a number leaves a mark
+    total = tl.where(at == at, total, at)  # NaN in the level becomes NaN in the result
     tl.store(out + plane.to(tl.int64) * height * width + here, total, mask=made)
 
 
@@ -198,94 +199,68 @@ def _varying_adjoint(
     tl.store(target + grown_y[:, None] * grown_width + grown_x[None, :], total, mask=made)
 
 
-def _geometry(first: Tensor, step: Sequence[float], like: Tensor) -> Tensor:
+def _given(
+    image: Tensor, level: Tensor | None, out: Tensor, taps: Sequence[Tensor], first: Tensor, step: Sequence[float]
+) -> tuple[Tensor, ...]:
+    """What both kernels take first."""
+    start, dy, dx, weight = taps
     steps = torch.tensor(step, dtype=torch.float64, device=first.device).expand(len(first), 2)
-    return torch.cat([first, steps], dim=1).to(like)
+    geometry = torch.cat([first, steps], dim=1).to(image)
+    levels = image if level is None else level.to(image.dtype).contiguous()
+    there = (a.to(image.device) for a in (start, dy, dx))
+    return image, levels, out, *there, weight.to(image), geometry
 
 
-def convolve_varying(
-    image: Tensor,
-    level: Tensor | None,
-    start: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    weight: Tensor,
-    grid: Sequence[int],
-    first: Tensor,
-    step: Sequence[float],
-    border: str,
-) -> Tensor:
+def _options(level: Tensor | None, start: Tensor, grid: Sequence[int], first: Tensor) -> dict[str, Any]:
+    return {
+        "SHARED": start.numel() - 1 == grid[0] * grid[1] * grid[2],
+        "SHARED_GEOMETRY": len(first) == 1,
+        "LEVELLED": level is not None,
+        "ROWS": _ROWS,
+        "COLUMNS": _COLUMNS,
+    }
+
+
+def convolve_varying(image: Tensor, level: Tensor | None, *field: Any) -> Tensor:
     """The gather form; see :func:`blursynth.backends.torch.convolve_varying.convolve_varying`."""
+    *taps, grid, first, step, border = field
     image = image.contiguous()
     batch, channels, height, width = image.shape
     out = torch.empty_like(image)
     with on_device_of(image):
         _varying[tiles(height, width, _ROWS, _COLUMNS, batch * channels)](
-            image,
-            image if level is None else level.to(image.dtype).contiguous(),
-            out,
-            start.to(image.device),
-            dy.to(image.device),
-            dx.to(image.device),
-            weight.to(image),
-            _geometry(first, step, image),
+            *_given(image, level, out, taps, first, step),
             channels,
             height,
             width,
             *grid,
-            SHARED=start.numel() - 1 == grid[0] * grid[1] * grid[2],
-            SHARED_GEOMETRY=len(first) == 1,
-            LEVELLED=level is not None,
             BORDER=BORDER_CODES[Border(border)],
-            ROWS=_ROWS,
-            COLUMNS=_COLUMNS,
+            **_options(level, taps[0], grid, first),
         )
     return out
 
 
-def convolve_varying_adjoint(
-    image: Tensor,
-    level: Tensor | None,
-    start: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    weight: Tensor,
-    grid: Sequence[int],
-    first: Tensor,
-    step: Sequence[float],
-    border: str,
-) -> Tensor:
+def convolve_varying_adjoint(image: Tensor, level: Tensor | None, *field: Any) -> Tensor:
     """The exact transpose of :func:`convolve_varying`, borders included."""
+    *taps, grid, first, step, border = field
     image = image.contiguous()
     batch, channels, height, width = image.shape
     folds = border in (Border.REFLECT, Border.REPLICATE)
-    reach = margins_px(dy.cpu().numpy(), dx.cpu().numpy())
+    reach = margins_px(taps[1].cpu().numpy(), taps[2].cpu().numpy())
     top, bottom, left, right = reach if folds else (0, 0, 0, 0)
     grown = image.new_empty((batch, channels, height + top + bottom, width + left + right))
     with on_device_of(image):
         _varying_adjoint[tiles(grown.shape[2], grown.shape[3], _ROWS, _COLUMNS, batch * channels)](
-            image,
-            image if level is None else level.to(image.dtype).contiguous(),
-            grown,
-            start.to(image.device),
-            dy.to(image.device),
-            dx.to(image.device),
-            weight.to(image),
-            _geometry(first, step, image),
+            *_given(image, level, grown, taps, first, step),
             channels,
             height,
             width,
-            grown.shape[2],
-            grown.shape[3],
+            *grown.shape[2:],
             top,
             left,
             *reach,
             *grid,
-            SHARED=start.numel() - 1 == grid[0] * grid[1] * grid[2],
-            SHARED_GEOMETRY=len(first) == 1,
-            LEVELLED=level is not None,
             CIRCULAR=border == Border.CIRCULAR,
-            ROWS=_ROWS,
-            COLUMNS=_COLUMNS,
+            **_options(level, taps[0], grid, first),
         )
     return fold(grown, (top, bottom, left, right), Border(border)) if folds else grown

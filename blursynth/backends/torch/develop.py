@@ -2,8 +2,8 @@
 
 Levels, white balance, demosaic by ``bilinear`` and ``malvar``, colors and gain are linear but for the white clip, so
 the derivative is the exact transpose, with 0 where the picture is clipped. ``edge_aware`` decides by the values along
-which edge to interpolate; it has no derivative, and a backward pass that reaches it stops with an error. Its numbers
-are made on the CPU wherever the picture lies.
+which edge to interpolate; it has no derivative, and a backward pass that reaches it stops with an error. It
+runs on the CPU wherever the picture is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import continued_index
+from blursynth.backends.checks import check_development, check_origin
 from blursynth.backends.torch.operator import on_arrays, operator
 from blursynth.backends.torch.sensor import colors_of_pixels
 from blursynth.backends.torch.tensors import as_array, checked_image
@@ -58,7 +59,7 @@ _KERNELS = torch.from_numpy(
 
 
 class _Development:
-    """The steps of a batch as tensors beside the picture, each with its transpose."""
+    """The steps of a batch as tensors on the picture's device, each with its transpose."""
 
     def __init__(self, image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor) -> None:
         batch, _, height, width = image.shape
@@ -125,7 +126,7 @@ def _on_device(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, co
 
 
 def _adjoint(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
-    """What a change of the developed picture by ``gradient`` owes to the raw one."""
+    """The gradient of the raw picture from that of the developed one."""
     if _needs_edges(whole):
         raise InvalidValueError(
             "develop with demosaic 'edge_aware' has no derivative.",
@@ -173,37 +174,10 @@ _develop = operator(
 
 
 def develop(image: Tensor, parameters: DevelopParameters, *, origin_px: NDArray[np.int64]) -> Tensor:
-    """DN to linear light; see :func:`blursynth.backends.cpu.develop.develop`.
-
-    On a CUDA device the values are those of the CPU to rounding, 1e-6 of white in float32.
-
-    The derivative is the transpose, with 0 where the picture is clipped at white; once, since the operator for it has
-    none of its own. ``edge_aware`` has no derivative.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit.
-    """
-    checked_image(image)
-    batch = image.shape[0]
-    if len(parameters) not in (1, batch):
-        raise InvalidValueError(
-            f"There are {len(parameters)} developments for {batch} pictures.", fix="Pass one, or one per picture."
-        )
-    expected = 1 if parameters.has_mosaic else 3
-    if parameters.has_colors and image.shape[1] != expected:
-        raise InvalidValueError(
-            f"A raw picture {'with a mosaic has 1 channel' if expected == 1 else 'with colors has 3 channels'}, "
-            f"got {image.shape[1]}.",
-            fix="Look at frame.raw.",
-        )
-    origin = np.atleast_2d(np.asarray(origin_px))
-    if origin.shape not in ((1, 2), (batch, 2)):
-        raise InvalidValueError(
-            f"origin_px must be integers [{batch}, 2] (row, column), got shape {origin.shape}.",
-            fix="Pass frame.origin_px.",
-        )
+    """DN to linear light."""
+    batch = checked_image(image).shape[0]
+    check_development(image.shape, parameters)
+    origin = check_origin(origin_px, batch, traced=torch.compiler.is_compiling())
     numbers = [getattr(parameters, name)[:, None] for name in _NUMBERS]
     numbers += [parameters.white_balance, parameters.color_matrix.reshape(-1, 9)]
     whole = [getattr(parameters, name)[:, None] for name in _WHOLE]
@@ -212,6 +186,6 @@ def develop(image: Tensor, parameters: DevelopParameters, *, origin_px: NDArray[
         image,
         torch.from_numpy(np.broadcast_to(many, (batch, many.shape[1])).copy()),
         torch.from_numpy(np.broadcast_to(few, (batch, few.shape[1])).copy()),
-        torch.from_numpy(np.broadcast_to(origin, (batch, 2)).astype(np.int64)),
+        torch.from_numpy(origin),
         parameters.has_colors,
     )

@@ -12,17 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from blursynth.frame import Border
-
-__all__ = ["BORDER_CODES", "continued", "on_device_of", "shines", "tiles"]
-
-BORDER_CODES = {
-    Border.REFLECT: 0,
-    Border.REPLICATE: 1,
-    Border.CIRCULAR: 2,
-    Border.CONSTANT: 3,
-    Border.VALID: 3,
-}
+__all__ = ["continued", "on_device_of", "shines", "tiles"]
 
 
 @triton.jit

@@ -1,10 +1,10 @@
 """JPEG of tensors by kornia's differentiable codec (Reich et al., "Differentiable JPEG: The Devil is in the Details").
 
-It stands in for libjpeg where that cannot be: on a CUDA device, and for a derivative. Quantization is rounding with a
-cubic of the remainder beside it, ``round(x) + (x - round(x))^3``, which has a slope but leaves an eighth of a step at
+It replaces libjpeg where that cannot be used: on a CUDA device, and for a derivative. Quantization is rounding plus a
+cubic of the remainder, ``round(x) + (x - round(x))^3``, which has a slope but leaves an eighth of a step at
 most; so the codec does a little less harm than the real one. On two photographs its codes differ from libjpeg's by 1.2
 on average at quality 50, 1.1 at 75, .8 at 95 and .5 at 100 (largest 32, 28, 13 and 8, at edges of saturated color);
-the error it makes of the picture is 4 to 10 % smaller up to quality 95, and within 7 % of libjpeg's at 100.
+the error that it makes in the picture is 4 to 10 % smaller up to quality 95, and within 7 % of libjpeg's at 100.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def jpeg(image: Tensor, quality: Sequence[int], corner_px: Sequence[tuple[int, i
     for top, left in sorted(set(corners)):
         chosen = [b for b, corner in enumerate(corners) if corner == (top, left)]
         wide = torch.nn.functional.pad(colors[chosen], (left, 0, top, 0), mode="replicate")
-        # Its range is looked at, which would wait for a device: so it is made on the CPU.
+        # kornia checks its range, which would wait for a device: so it is made on the CPU.
         strength = torch.tensor([float(quality[b]) for b in chosen])
         made = kornia.enhance.jpeg_codec_differentiable(wide, strength)[:, : image.shape[1], top:, left:]
         for place, b in enumerate(chosen):

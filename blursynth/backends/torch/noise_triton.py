@@ -1,15 +1,15 @@
 """Noise keyed per pixel in Triton: the words, the numbers and the counts of :mod:`blursynth.backends.cpu.noise`.
 
-Words come from Philox4x32-10 with the same counters and keys. Normal and Tukey-lambda numbers are made of the same
+Words come from Philox4x32-10 with the same counters and keys. Normal and Tukey-lambda numbers consist of the same
 single roundings as on the CPU (``fma``, IEEE division and square root, no other contraction), so they have the same
 bits: held in Triton's interpreter, not yet on a GPU.
 
-Poisson counts are exact, as on the CPU: a first pass in float32 knows nearly all of them together with a bound of its
-own error, and puts the others on a list; a second kernel settles those with the distribution function in float64
+Poisson counts are exact, as on the CPU: a first pass in float32 determines nearly all of them together with a bound of
+its own error, and puts the others on a list; a second kernel settles those with the distribution function in float64
 (relative error below 1e-12). The list is counted on the device, so nothing waits for it. Counts differ from the CPU's
 only where two evaluations of the distribution function, 1e-12 apart, lie on both sides of the pixel's probability.
 
-Floor: a picture is read and written once (8 bytes per pixel in float32) beside some 150 operations of a pixel: the ten
+Floor: a picture is read and written once (8 bytes per pixel in float32), with some 150 operations per pixel: the ten
 rounds of Philox and two polynomials.
 """
 
@@ -218,7 +218,7 @@ def _first_small(mean, high, low, table):
 
 @triton.jit
 def first_pass(mean, high, low, table):
-    """Poisson counts as far as float32 knows them, and where it does not."""
+    """Poisson counts as far as float32 determines them, and where it does not."""
     small = mean < _LEAST_LARGE
     count, doubt = _first_large(mean, high, low)
     if tl.max(small.to(tl.int32), axis=0) > 0:

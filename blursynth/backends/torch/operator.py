@@ -1,7 +1,7 @@
 """How an operation on arrays becomes an operator of torch: once, for all of them.
 
 An operation is a custom operator ``blursynth::NAME`` of torch, which ``torch.compile`` keeps whole. It takes a picture,
-and what describes the operation packed into tensors and numbers, since operators take no records of ours. It has
+and what describes the operation packed into tensors and numbers, since operators take no records. It has
 
 - an implementation for the CPU, the function on arrays of the same name, on shared memory (:func:`on_arrays`);
 - one for CUDA devices, in Triton (:func:`in_triton`, loaded on first use) or in operations of torch;
@@ -40,7 +40,7 @@ def on_arrays(name: str, unpack: Unpack = dict) -> Kernel:
 
 
 def in_triton(module: str, name: str) -> Kernel:
-    """A function of one of the Triton files beside this one, which is loaded when it is first called."""
+    """A function of one of the Triton files in this folder, which is loaded on the first call."""
 
     def run(*inputs: Any) -> Tensor:
         return getattr(import_module(f"{__package__}.{module}"), name)(*inputs)
@@ -72,15 +72,15 @@ def operator(
     inputs
         Their types and names in the language of torch's schemas; the first one is the picture.
     cpu, cuda
-        What computes it where; without ``cuda`` the first one everywhere.
+        What computes it on which device; without ``cuda`` the first one everywhere.
     shape
         Makes an empty result, of inputs that may have no data.
     derivatives
-        By an input's name, what a change of the result by ``gradient`` owes to that input: a function of ``gradient``
-        and all inputs, built of operators where it has derivatives itself. None: a backward pass stops with torch's
+        By an input's name, the gradient of that input: a function of the result's ``gradient`` and all inputs, built of
+        operators where it has derivatives itself. None: a backward pass stops with torch's
         error. Inputs without an entry get none.
     linear
-        The derivative by the picture does not look at the picture, which is then kept for others' derivatives only.
+        The derivative by the picture does not depend on the picture, which is then kept for other derivatives only.
     """
     device = None if cuda is None else "cpu"
     made = torch.library.custom_op(

@@ -75,7 +75,7 @@ _resample, _adjoint = linear_operator(
 
 
 def resample(image: Tensor, rows: Bands, columns: Bands) -> Tensor:
-    """A picture on another grid; see :func:`blursynth.backends.cpu.resample.resample`. Differentiable by the image."""
+    """A picture on another grid."""
     checked_image(image)
     if not torch.compiler.is_compiling():  # it looks at values
         check_bands(image.shape, rows, columns)
@@ -83,7 +83,7 @@ def resample(image: Tensor, rows: Bands, columns: Bands) -> Tensor:
 
 
 def resample_adjoint(image: Tensor, rows: Bands, columns: Bands, size_px: tuple[int, int]) -> Tensor:
-    """The exact transpose of :func:`resample`; differentiable by the image."""
+    """The exact transpose of :func:`resample`."""
     checked_image(image)
     if not torch.compiler.is_compiling():
         check_bands(image.shape, rows, columns, size_px)

@@ -87,30 +87,13 @@ _encode = operator(
 
 
 def response_decode(image: Tensor, table: NDArray[np.float64]) -> Tensor:
-    """Light of display values by a table; see :func:`blursynth.backends.cpu.response.response_decode`.
-
-    The derivative is the slope of the table, 0 where values are clipped to 0..1.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit.
-    """
+    """Light of display values by a table."""
     check_table(table, len(checked_image(image)))
     return _decode(image, *packed(table))
 
 
 def response_encode(image: Tensor, table: NDArray[np.float64], *, levels: Sequence[int | None] | None = None) -> Tensor:
-    """Display values of light by a table; see :func:`blursynth.backends.cpu.response.response_encode`.
-
-    The derivative is that of the table over the root of the light, 0 where the light is clipped; between 0 and the
-    first node, where a root is infinitely steep, that of the chord. Rounding is passed straight through.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit; not one level per picture, or one outside 1 to 65535.
-    """
+    """Display values of light by a table, rounded to codes."""
     check_table(table, len(checked_image(image)))
     wanted = check_levels(levels, len(image))
     return _encode(image, *packed(table), [level or 0 for level in wanted])

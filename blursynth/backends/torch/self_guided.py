@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_guided
 from blursynth.backends.torch.convolve import convolve, convolve_adjoint
 from blursynth.backends.torch.operator import on_arrays, operator
 from blursynth.backends.torch.tensors import as_array, checked_image
-from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
@@ -28,7 +28,7 @@ def _window(radius_px: int) -> PointSpreads:
 
 
 class _Steps:
-    """What the filter computes on its way, kept for its derivative."""
+    """The intermediate results of the filter, for its derivative."""
 
     def __init__(self, image: Tensor, strength: Tensor, radius: Tensor) -> None:
         self.window = PointSpreads.concatenate([_window(int(r)) for r in radius])
@@ -54,7 +54,7 @@ def _on_device(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
 
 
 def _adjoint(image: Tensor, gradient: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
-    """What a change of the result by ``gradient`` owes to the picture."""
+    """The gradient of the picture from that of the result."""
     steps = _Steps(image, strength, radius)
     by_product = steps.spread(gradient)
     by_part = by_product * steps.mean - steps.spread(gradient * image)
@@ -85,23 +85,8 @@ _self_guided = operator(
 
 
 def self_guided(image: Tensor, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Tensor:
-    """What smoothing that keeps edges adds; see :func:`blursynth.backends.cpu.self_guided.self_guided`.
-
-    On a CUDA device the values are those of the CPU to rounding. Differentiable by the picture, once.
-
-    Raises
-    ------
-    InvalidValueError
-        Types, shapes or numbers that do not fit.
-    """
-    checked_image(image)
-    strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
-    batch = image.shape[0]
+    """What edge-preserving smoothing adds."""
+    batch = checked_image(image).shape[0]
     # Compilers trace shapes, not values.
-    fits = torch.compiler.is_compiling() or bool((radius_px >= 1).all() and (strength >= 0).all())
-    if strength.shape != (batch,) or radius_px.shape != (batch,) or not fits:
-        raise InvalidValueError(
-            f"strength and radius_px must be one number >= 0 and one >= 1 for each of the {batch} pictures, "
-            f"got {strength.tolist()} and {radius_px.tolist()}."
-        )
-    return _self_guided(image, torch.from_numpy(strength.copy()), torch.from_numpy(radius_px.astype(np.int64)))
+    strength, radius_px = check_guided(strength, radius_px, batch, traced=torch.compiler.is_compiling())
+    return _self_guided(image, torch.from_numpy(strength.copy()), torch.from_numpy(radius_px))

@@ -1,6 +1,6 @@
 """Noise and sensor of tensors: the numbers of the CPU's kernels, on shared memory or in Triton.
 
-What each lets through backwards:
+The derivatives:
 
 - ``gaussian_noise`` and the read, row and column noise of a sensor are added, so the derivative passes them.
 - ``poisson`` counts. Its output is a staircase whose steps lie where the seed put them, and a backward pass that
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blursynth.backends.checks import check_count, check_origin, check_seed
 from blursynth.backends.torch.operator import in_triton, on_arrays, operator
 from blursynth.backends.torch.tensors import as_array, checked_image
 from blursynth.errors import InvalidValueError
@@ -42,28 +43,10 @@ _SITES = torch.from_numpy(np.stack([pattern_colors(code) for code in range(1, 1 
 
 
 def keys_of(image: Tensor, seed: NDArray[np.uint64], origin_px: NDArray[np.int64]) -> Tensor:
-    """``[B, 3]`` seed (its bits as a signed number), row and column of the first pixel of each picture.
-
-    Raises
-    ------
-    InvalidValueError
-        Not one seed per picture, or not one origin for each or for all.
-    """
-    batch = image.shape[0]
-    seeds, origin = np.asarray(seed), np.atleast_2d(np.asarray(origin_px))
+    """``[B, 3]`` seed (its bits as a signed number), row and column of the first pixel of each picture."""
     # Compilers trace shapes, not values.
-    whole = torch.compiler.is_compiling() or (seeds.dtype.kind in "iu" and bool((seeds >= 0).all()))
-    if seeds.shape != (batch,) or not whole:
-        raise InvalidValueError(
-            f"seed must be one integer >= 0 per picture, uint64 [{batch}], got {seeds.dtype} {seeds.shape}.",
-            fix="Pass np.array([...], np.uint64).",
-        )
-    if origin.shape not in ((1, 2), (batch, 2)):
-        raise InvalidValueError(
-            f"origin_px must be integers [{batch}, 2] (row, column), got shape {origin.shape}.",
-            fix="Pass frame.origin_px.",
-        )
-    origin = np.broadcast_to(origin, (batch, 2)).astype(np.int64)
+    traced, batch = torch.compiler.is_compiling(), image.shape[0]
+    seeds, origin = check_seed(seed, batch, traced=traced), check_origin(origin_px, batch, traced=traced)
     return torch.from_numpy(np.concatenate([seeds.astype(np.int64)[:, None], origin], axis=1))
 
 
@@ -81,7 +64,7 @@ def _parameters(numbers: Tensor, whole: Tensor) -> SensorParameters:
 
 
 def _slope(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:
-    """What a change of the mean numbers by ``gradient`` owes to the light: the transpose of the mean's derivative."""
+    """The gradient of the light from that of the mean numbers: the transpose of the mean's derivative."""
     parameters = _parameters(numbers, whole)
     quiet, steady = numbers.clone(), whole.clone()
     for name in ("read_noise_e", "row_noise_e", "column_noise_e"):
@@ -186,11 +169,8 @@ _sensor = operator(
 
 
 def _packed(parameters: SensorParameters, batch: int) -> tuple[Tensor, Tensor]:
-    if len(parameters) not in (1, batch):
-        raise InvalidValueError(
-            f"There are {len(parameters)} sensors for {batch} pictures.", fix="Pass one sensor, or one per picture."
-        )
     count = len(parameters)
+    check_count("sensors", count, batch)
     numbers = [getattr(parameters, name)[:, None] for name in _NUMBERS]
     numbers += [parameters.from_light.reshape(count, 9), parameters.offset_dn]
     whole = [getattr(parameters, name).astype(np.int64)[:, None] for name in _WHOLE]
@@ -202,11 +182,7 @@ def _packed(parameters: SensorParameters, batch: int) -> tuple[Tensor, Tensor]:
 
 
 def poisson(mean: Tensor, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]) -> Tensor:
-    """Poisson counts of the given means; see :func:`blursynth.backends.cpu.noise.poisson`. No derivative.
-
-    On a CUDA device counts are exact too; a mean that is out of range becomes NaN, since looking would wait for the
-    device.
-    """
+    """Poisson counts of the given means. No derivative."""
     checked_image(mean)
     return _poisson(mean, keys_of(mean, seed, origin_px))
 
@@ -214,7 +190,7 @@ def poisson(mean: Tensor, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int
 def gaussian_noise(
     image: Tensor, sigma: NDArray[np.float64], seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
 ) -> Tensor:
-    """``image + sigma[b] n``; see :func:`blursynth.backends.cpu.noise.gaussian_noise`. The derivative is 1."""
+    """``image + sigma[b] n``. The derivative is 1."""
     checked_image(image)
     scale = np.broadcast_to(np.asarray(sigma, np.float64), (image.shape[0],)).copy()
     return _gaussian(image, torch.from_numpy(scale), keys_of(image, seed, origin_px))
@@ -223,22 +199,7 @@ def gaussian_noise(
 def sensor(
     image: Tensor, parameters: SensorParameters, seed: NDArray[np.uint64], *, origin_px: NDArray[np.int64]
 ) -> Tensor:
-    """Linear light to DN; see :func:`blursynth.backends.cpu.sensor.sensor`.
-
-    The derivative is that of the mean number, not of the number of this exposure, which is a staircase:
-    ``d DN / d x = gain_dn_per_e white_level_e (1 + prnu n) m``, m the row of ``from_light`` that belongs to the pixel's
-    color; 0 where the mean is clipped: light below 0, more electrons than the full well holds, numbers beyond an end
-    of the converter. Noise, counting and rounding pass straight through. It is offered once: it has no derivative of
-    its own.
-
-    On a CUDA device the numbers are the CPU's, but for counts whose probability lies within 1e-12 of a step of the
-    distribution function. Light that cannot be counted becomes NaN there, since looking would wait for the device.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit; on the CPU, light that is not a number or makes more than 1e8 electrons.
-    """
+    """Linear light to DN; the derivative is that of the mean number."""
     checked_image(image)
     packed = _packed(parameters, image.shape[0])
     return _sensor(image, *packed, keys_of(image, seed, origin_px), parameters.has_mosaic)

@@ -1,14 +1,14 @@
 """A sensor in one pass over the picture, in Triton; see :mod:`blursynth.backends.torch.noise_triton` for its numbers.
 
 The steps and their roundings are those of :mod:`blursynth.backends.cpu.sensor`, so the result is that of the CPU,
-bit for bit, but for the counts and ties told there. A second launch goes over the pixels whose count the first could
-not decide, a few in ten thousand at 100 electrons, and makes them whole from the light to the number.
+bit for bit, except for the counts and ties named there. A second launch takes the pixels whose count the first could
+not decide, a few in ten thousand at 100 electrons, and computes them again from the light to the number.
 
 Light that is not finite, or that makes more than 1e8 electrons to be counted, becomes NaN: an error would have to wait
 for the device.
 
-Floor: light and numbers move once (8 bytes per pixel of a channel in float32, 16 with a mosaic) beside about 150
-operations of a pixel, 250 with a fixed pattern.
+Floor: light and numbers move once (8 bytes per pixel of a channel in float32, 16 with a mosaic), with about
+150 operations per pixel, 250 with a fixed pattern.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -70,7 +70,7 @@ def _pixel(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Numbers of some pixels, and where the first pass cannot tell the count."""
+    """Numbers of some pixels, and where the first pass cannot determine the count."""
     number = source.dtype.element_ty
     place = y.to(tl.int64) * width + x
     here = numbers + 12 * b

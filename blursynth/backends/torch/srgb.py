@@ -46,24 +46,12 @@ _encode = operator(
 
 
 def srgb_decode(image: Tensor) -> Tensor:
-    """sRGB to linear light; exact for codes k / 255 on the CPU, odd below 0, the same power above 1.
-
-    The derivative is that of the curve.
-    """
+    """sRGB to linear light."""
     return _decode(checked_image(image))
 
 
 def srgb_encode(image: Tensor, *, levels: Sequence[int | None] | None = None) -> Tensor:
-    """Linear light to sRGB 0..1, clipped, rounded to ``levels[b]`` codes (e.g. 255) where not None.
-
-    The derivative is that of the curve, 0 where the picture is clipped. Rounding is passed straight through: its own
-    derivative is 0 almost everywhere and would tell an optimizer nothing.
-
-    Raises
-    ------
-    InvalidValueError
-        Not one level per picture, or one outside 1 to 65535.
-    """
+    """Linear light to sRGB, clipped to 0..1 and rounded to codes."""
     checked_image(image)
     wanted = check_levels(levels, len(image))
     return _encode(image, [level or 0 for level in wanted])

@@ -1,7 +1,7 @@
 """The sRGB transfer functions in Triton.
 
-Each value is read and written once: 8 bytes in float32, which is the floor; a logarithm and an exponential stand beside
-it. Codes are decided in float64, so that they are those of the definition wherever that is not a tie to 1e-15.
+Each value is read and written once: 8 bytes in float32, which is the floor, with a logarithm and an exponential. Codes
+are decided in float64, so that they are those of the definition wherever that is not a tie to 1e-15.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"

@@ -1,4 +1,4 @@
-"""Tensors and arrays on shared memory, and what every operator on tensors demands of its picture."""
+"""Tensors and arrays on shared memory, and what every operator on tensors requires of its picture."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[Any]:
-    """The tensor's values as an array; on shared memory where the tensor lies in the CPU's."""
+    """The tensor's values as an array; on shared memory if the tensor is on the CPU."""
     return np.asarray(tensor.detach().cpu().numpy())
 
 
 def as_tensor(array: NDArray[Any], like: torch.Tensor) -> torch.Tensor:
-    """The array as a tensor on the device of ``like``; on shared memory where that is the CPU's."""
+    """The array as a tensor on the device of ``like``; on shared memory if that is the CPU."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
 
 
@@ -85,7 +85,7 @@ def point_spreads(start: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor, weigh
 
 
 def checked_plane(plane: torch.Tensor | NDArray[np.floating], image: torch.Tensor, name: str) -> torch.Tensor:
-    """What each pixel has, ``[B, H, W]``, after a check that it fits the picture. An array becomes a tensor beside it.
+    """A plane ``[B, H, W]``, after a check that it fits the picture. An array becomes a tensor on the picture's device.
 
     Raises
     ------

@@ -114,40 +114,12 @@ def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border
 
 
 def warp_mean(image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str) -> Tensor:
-    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear.
-
-    Parameters
-    ----------
-    image
-        ``[B, C, H, W]``, float32 or float64, on the CPU or a CUDA device.
-    warps
-        Where the light comes from at every time.
-    inverse_depth
-        ``[B, H, W]`` in 1/m on the picture's device; None for pure rotation and zoom.
-    border
-        How the pictures go on beyond their edge; not ``VALID``.
-
-    Returns
-    -------
-    Tensor
-        ``[B, C, H, W]``; differentiable by ``image`` as often as wanted, by ``inverse_depth`` once. No derivative by
-        the warps themselves.
-
-    Raises
-    ------
-    InvalidValueError
-        Types or shapes that do not fit; translation without depth; a pixel that looks behind the camera (on CUDA and
-        with depth it becomes NaN, since looking would wait for the device); border ``VALID``.
-    """
+    """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear."""
     return _mean(image, *_arguments(image, warps, inverse_depth, border))
 
 
 def warp_mean_adjoint(
     image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str
 ) -> Tensor:
-    """The exact transpose of :func:`warp_mean`; parameters and derivatives as there.
-
-    On CUDA light is sent back by atomic additions, whose order, and with it the last bits, differ from run to run.
-    Under ``torch.use_deterministic_algorithms(True)`` the CPU does it instead.
-    """
+    """The exact transpose of :func:`warp_mean`, with the same derivatives."""
     return _adjoint(image, *_arguments(image, warps, inverse_depth, border))

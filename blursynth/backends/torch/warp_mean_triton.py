@@ -21,8 +21,9 @@ import torch
 import triton
 import triton.language as tl
 
+from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_ahead, check_depth_given
-from blursynth.backends.torch.grid_triton import BORDER_CODES, continued, on_device_of, shines, tiles
+from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
 from blursynth.frame import Border
 
 __all__ = ["warp_mean", "warp_mean_adjoint", "warp_mean_depth"]
@@ -102,8 +103,8 @@ def _warp(
         low_y, low_x = tl.floor(down), tl.floor(across)
         part_y, part_x = down - low_y, across - low_x
         top, left = row + low_y.to(tl.int32), column + low_x.to(tl.int32)
-        mark = tl.where(ahead, 0.0, float("nan"))  # what looks behind the camera leaves a mark
-        # A moment without weight is not looked at: it may be one that the row never sees.
+        mark = tl.where(ahead, 0.0, float("nan"))  # pixels that look behind the camera become NaN
+        # A moment without weight is not read: it may be one that the row never sees.
         used = made & (share != 0)
         for i in tl.static_range(2):
             at_y = top + i
@@ -151,7 +152,7 @@ def _coefficients(matrix: Tensor, shift: Tensor, like: Tensor) -> Tensor:
 
 
 def _check(matrix: Tensor, shift: Tensor, height: int, width: int, depth: Tensor | None) -> None:
-    """Refuse what is known without looking at the device: the corners tell for a plane."""
+    """Refuse what can be known without looking at the device: for a plane its corners decide."""
     check_depth_given(shift, depth)
     if depth is None:
         ends = [[x, y, 1.0] for x in (0, width - 1) for y in (0, height - 1)]
