@@ -164,3 +164,11 @@ def test_a_random_blur_is_not_deterministic() -> None:
     assert result.status == "violated"
     assert result.measurement is not None
     assert result.measurement.deviation == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_law_is_not_kept_without_an_example() -> None:
+    """However long it takes to measure how far the blur reaches."""
+    result = laws.flux.examine(
+        by_opencv(KERNEL, "reflect"), Adapter(), profile=Profile(examples=5, seconds=0.0), power=False
+    )
+    assert result.examples >= 1

@@ -237,7 +237,8 @@ def _examine(law: Law, blur: Blur, profile: Profile, power: bool) -> Result:
     def breaks(case: Case) -> bool:
         nonlocal closest, broken
         # A search that found something may take as long again to make it small.
-        if time.perf_counter() - began > profile.seconds * (1 if broken is None else 2):
+        # One example is always tried: to measure the reach may take all the time.
+        if tried and time.perf_counter() - began > profile.seconds * (1 if broken is None else 2):
             raise _OutOfTime
         try:
             found: Measurement | Exception = law.measure(blur, **case)
