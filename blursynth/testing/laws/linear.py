@@ -133,11 +133,15 @@ def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[floa
     rest = seen_at(depth_m, image.shape[1:])
     margin = blur.reach_px
     got = inner(blur(image, **rest), margin)
-    gain = inner(blur(np.ones_like(image), **rest), margin)
     expected = inner(image, margin)
-    moved = expected - got / np.where(gain > 0.1, gain, 1.0)
+    # A blur that gains light and clips at white shows its gain on gray alone, and moves where it does not clip.
+    for level in (250 / 255, 224 / 255, 160 / 255, 96 / 255):
+        gain = inner(blur(np.full_like(image, level), **rest), margin) / level
+        if float(gain.max()) * level < 1.0 - blur.accuracy:
+            break
+    moved = np.where(expected * gain <= 1.0, expected - got / np.where(gain > 0.1, gain, 1.0), 0.0)
     worst = moved.flat[np.abs(moved).argmax()]
-    return float(worst / slope), 2 * blur.accuracy / slope, got, expected
+    return float(worst / slope), (1 + 1 / level) * blur.accuracy / slope, got, expected
 
 
 @law(
