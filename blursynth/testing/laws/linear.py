@@ -144,7 +144,8 @@ def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[floa
     """
     image, slope = ramp(blur, axis)
     rest = {} if depth_m is None else {"depth_m": np.full(image.shape[1:], depth_m)}
-    margin = blur.reach_px
+    # One pixel more than the reach: where each pixel sends its light out, a border that reflects adds some there.
+    margin = blur.reach_px + 1
     got = inner(blur(image, **rest), margin)
     gain = inner(blur(np.ones_like(image), **rest), margin)
     expected = inner(image, margin)
