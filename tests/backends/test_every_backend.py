@@ -23,18 +23,9 @@ from blursynth.physics.point_spread import PointSpreads
 TORCH, TRITON = (find_spec(name) is not None for name in ("torch", "triton"))
 if TORCH:
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
+    from on_device import OnDevice
 
     from blursynth.backends.torch.operator import ON_DEVICE
-
-    class OnDevice(TorchDispatchMode):
-        """Calls what runs on CUDA devices, wherever the tensors lie."""
-
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            name = function.name().partition("::")[2].partition(".")[0]
-            ours = function.namespace == "blursynth" and name in ON_DEVICE
-            return ON_DEVICE[name](*args) if ours else function(*args, **(kwargs or {}))
-
 
 DTYPES = (np.float64, np.float32)
 
