@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from blursynth.core import Degradation, Draw
+from blursynth.core import Degradation, Draw, apply
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, Intrinsics
 from blursynth.testing.adapter import Adapter
@@ -41,7 +41,7 @@ def adapted(
         Of the frames.
     claims
         Further fields of :class:`Adapter`. With ``depth="depth_m"`` the function takes depth; with ``seed="seed"`` it
-        takes a seed, which goes to every field of this name.
+        takes a seed, from which every field of this name gets one, other ones for each picture of a batch.
 
     Examples
     --------
@@ -58,7 +58,10 @@ def adapted(
 
     def blur(image: Any, depth_m: Any = None, seed: int | None = None) -> Any:
         frame = Frame(image, takes, depth_m=depth_m, camera=(camera,) * len(image), labels=None)
-        return (draw if seed is None else _seeded(draw, seed))(frame).image
+        if seed is None:
+            return draw(frame).image
+        # As in a data set, every picture of a batch has a draw with a seed of its own.
+        return apply([_seeded(draw, seed + n * 2**32) for n in range(len(image))], frame).image
 
     blur.__qualname__ = "+".join(one.kind for _, one in draw.steps)
     known: dict[str, Any] = {"layout": "NCHW", "dtype": dtype, "array": array, "device": device}

@@ -131,7 +131,8 @@ def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[floa
     """
     image, slope = ramp(blur, axis)
     rest = seen_at(depth_m, image.shape[1:])
-    margin = blur.reach_px
+    # One pixel more than the reach: where each pixel sends its light out, a border that reflects adds some there.
+    margin = blur.reach_px + 1
     got = inner(blur(image, **rest), margin)
     expected = inner(image, margin)
     # A blur that gains light and clips at white shows its gain on gray alone, and moves where it does not clip.
