@@ -229,8 +229,7 @@ class Draw:
             ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` for a draw that does not blur. None if the blur
             differs from pixel to pixel, so that no single kernel represents it.
 
-        Not modeled: operations between and after the blurs (clipping, demosaicking, resampling, sharpening,
-        compression).
+        Not modeled: operations between and after the blurs (clipping, demosaicking, sharpening, compression).
         """
         if any(step.varies for _, step in self.steps):
             return None

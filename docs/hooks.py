@@ -1,7 +1,7 @@
 """What the site's build adds to the pages of this folder.
 
-Pages that follow from the code (kinds and recipes with pictures, examples, modules), files of the repository's root,
-links that hold both here and there, and formulas as MathML, which browsers show without a script.
+Pages that follow from the code (kinds and recipes with pictures, examples, laws, modules), files of the repository's
+root, links that hold both here and there, and formulas as MathML, which browsers show without a script.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in CONFIGURATIONS:
         text = path.read_text("utf-8").strip()
         add(SITE[f"deblur_models/config/{path.name}"], f"# Configuration {path.stem}\n\n```toml\n{text}\n```\n")
+    add("testing/laws.md", _laws_page())
     for address, content in (*gallery.pages(), *_api_pages()):
         add(address, content)
     return files
@@ -100,6 +101,13 @@ def _example_page(path: Path) -> str:
     code = "\n".join(source.splitlines()[tree.body[0].end_lineno :]).strip()
     about = re.sub(r"^python .*$", lambda line: f"```sh\n{line[0]}\n```", about, flags=re.MULTILINE)
     return f"# {_title(path)}\n\n{about}\n\n```python\n{code}\n```\n"
+
+
+def _laws_page() -> str:
+    from blursynth.testing import laws, report
+
+    about = "What `blursynth.testing` holds a blur against. [Testing a blur](../testing.md) says how."
+    return f"# Laws of blur\n\n{about}\n\n{report.law_list(laws.ALL)}"
 
 
 # API: a page for each package whose __init__ names what is public, and for each chapter of physics
@@ -185,7 +193,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]
         return f"]({posixpath.relpath(address, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 
-    if here.startswith(("api/", "gallery/")):  # made for the site
+    if here.startswith(("api/", "gallery/", "testing/")):  # made for the site
         return markdown
     parts = re.split(r"(^```.*?^```)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(p if p.startswith("```") else re.sub(r"\]\(([^)\s]+)\)", moved, p) for p in parts)

@@ -38,7 +38,7 @@ ALLOWED = {
     },
 }  # fmt: skip
 ALLOWED["__main__"] = {"cli"}
-ALLOWED["cli"] = {*ALLOWED["testing"], "dataset"}
+ALLOWED["cli"] = {*ALLOWED["testing"], "testing", "dataset"}
 
 # Third-party packages that only some folders may import.
 ONLY_IN = {
@@ -48,6 +48,7 @@ ONLY_IN = {
         "backends/torch",
         "transforms",  # modules of torch, where it is installed
         "dataset/samples.py",  # samples as tensors
+        "testing",  # what other people's functions take
     ),
     "zarr": ("dataset",),
     "numcodecs": ("dataset",),
@@ -66,6 +67,7 @@ ONLY_IN = {
         "dataset",
         "degradations/file/webp.py",
         "transforms",
+        "testing",  # lettering; libjpeg
     ),
     "onnxruntime": ("io/depth",),
     "OpenEXR": ("io",),
@@ -74,6 +76,8 @@ ONLY_IN = {
     "matplotlib": ("cli",),  # plots of calibrations, an extra
     "typer": ("cli",),
     "rich": ("cli",),
+    "hypothesis": ("testing",),  # an extra
+    "pytest": ("testing",),
 }
 
 
@@ -259,6 +263,12 @@ def test_what_is_used_is_light(code: str) -> None:
 def test_names_load_what_they_need_alone() -> None:
     assert "numpy" not in loaded_by("import blursynth as bs; bs.BlursynthError")
     assert not {"blursynth.degradations", "blursynth.recipe"} & loaded_by("import blursynth as bs; bs.Frame")
+
+
+def test_the_plugin_of_pytest_is_light() -> None:
+    """It is imported whenever pytest runs where blursynth is installed."""
+    loaded = loaded_by("import blursynth.testing.pytest_plugin")
+    assert not {*HEAVY, "numpy", "pydantic", "hypothesis", "pytest"} & loaded
 
 
 def test_the_companion_is_light() -> None:

@@ -18,7 +18,7 @@ import blursynth as bs
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
-MADE_BY_THE_SITE = ("gallery/", "api/")  # its strict build looks after links to these
+MADE_BY_THE_SITE = ("gallery/", "api/", "testing/")  # its strict build looks after links to these
 
 MODULES = {"blursynth": "blursynth", "deblur": "deblur_models"}
 
@@ -41,6 +41,7 @@ MADE = {
     "docs/depth.md": "smooth.npy",
     "docs/evaluation.md": "report/index.html",
     "docs/first-ten-minutes.md": "preview.png",
+    "docs/testing.md": "gaussian.html",
     "docs/training.md": "tiny-run/log.jsonl",
 }
 """A file that a page's blocks leave."""

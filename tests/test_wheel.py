@@ -34,6 +34,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "blursynth/datasets/quickstart/README.md",
         "deblur_models/__init__.py",
         "deblur_models/evaluate/report/report.html",
+        "blursynth/testing/report.html",
     ):
         assert name in names
     assert all(n.startswith(("blursynth/", "deblur_models/", "blursynth-")) for n in names)

@@ -16,6 +16,7 @@ from blursynth.cli import (
     generate,
     inspect,
     kinds,
+    laws,
     preview,
     recipes,
     replay,
@@ -33,7 +34,7 @@ Examples:
   blursynth generate photos/ dataset/ --count 1000
   blursynth verify dataset/ --deep
 
-Exit codes: 0 success, 1 verify or replay found a problem, 2 bad input, 130 interrupted by Ctrl-C.
+Exit codes: 0 success, 1 verify, replay or laws found a problem, 2 bad input, 130 interrupted by Ctrl-C.
 """
 
 
@@ -67,7 +68,7 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema,
+    preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema, laws,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

@@ -171,7 +171,7 @@ def _check_window(example: Degradation, frame: Frame, whole: Frame) -> None:
 def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
     """Check that every field has an effect."""
     for name in type(example).model_fields:
-        for value in _other_values(example, name):
+        for value in other_values(example, name):
             try:
                 changed = example.replace(**{name: value})(frame)
             except InvalidValueError:
@@ -187,7 +187,7 @@ def _check_fields(example: Degradation, frame: Frame, result: Frame) -> None:
             raise AssertionError(f"{type(example).__name__}.{name} changes nothing")
 
 
-def _other_values(example: Degradation, name: str) -> Iterator[Any]:
+def other_values(example: Degradation, name: str) -> Iterator[Any]:
     value = getattr(example, name)
     annotation = type(example).model_fields[name].annotation
     choices = [a for a in (annotation, *typing.get_args(annotation)) if typing.get_origin(a) is typing.Literal]

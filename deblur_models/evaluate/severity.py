@@ -67,7 +67,7 @@ def severity_px(draw: Draw, geometry: Frame | None = None) -> float | None:
     the center of ``geometry``, a frame that gives the position of the picture; the result is None without it, or if
     such a blur needs depth or labels that are missing.
 
-    Not counted: resampling, demosaicking, denoising and compression, which have no kernel of their own. Negative
+    Not counted: demosaicking, denoising and compression, which have no kernel of their own. Negative
     weights (sinc kernels) may lower the variance, at most to 0.
     """
     total = sum(v for v in (_variance(step) for _, step in draw.steps) if v is not None)

@@ -223,3 +223,16 @@ def test_unknown_method_is_refused() -> None:
     psf = PointSpreads.from_dense([np.ones((3, 3))])
     with pytest.raises(InvalidValueError, match="method must be 'auto', 'direct' or 'fft', got 'sparse'"):
         cpu.convolve(np.ones((1, 1, 4, 4)), psf, border=Border.REFLECT, method="sparse")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 40), (300, 290)])
+def test_very_many_taps_are_summed_up_in_parts(size: tuple[int, int]) -> None:
+    """One sum of 40,000 taps in float32 is off by 2e-5 of white; its bits where there are few taps are unchanged."""
+    rng = np.random.default_rng(3)
+    dense = 1.0 + rng.random((201, 201))
+    psf = PointSpreads.from_dense([dense / dense.sum()])
+    image = np.full((1, 2, *size), 0.99)
+    image[..., ::3] = 0.98
+    got = cpu.convolve(image.astype(np.float32), psf, border=Border.REFLECT, method="direct")
+    expected = cpu.convolve(image, psf, border=Border.REFLECT, method="fft")
+    assert np.abs(got - expected).max() <= 8e-6

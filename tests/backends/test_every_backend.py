@@ -23,22 +23,7 @@ from blursynth.physics.point_spread import PointSpreads
 TORCH, TRITON = (find_spec(name) is not None for name in ("torch", "triton"))
 if TORCH:
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class OnDevice(TorchDispatchMode):
-        """Calls what runs on CUDA devices, wherever the tensors lie."""
-
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            name = function.name().partition("::")[2].partition(".")[0]
-            ours = function.namespace == "blursynth" and name in on_device()
-            return on_device()[name](*args) if ours else function(*args, **(kwargs or {}))
-
-
-def on_device() -> dict[str, Any]:
-    """What runs on CUDA devices. Imported here, so that a broken file fails cases and not the collection of all."""
-    from blursynth.backends.torch.operator import ON_DEVICE
-
-    return ON_DEVICE
+    from on_device import OnDevice, on_device
 
 
 DTYPES = (np.float64, np.float32)

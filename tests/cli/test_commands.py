@@ -31,7 +31,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.testing import pictures
 
 COMMANDS = (
-    "preview", "generate", "apply", "build", "datasets", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "camera",
+    "preview", "generate", "apply", "build", "datasets", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "laws", "camera",
 )  # fmt: skip
 
 

@@ -344,24 +344,9 @@ def test_what_blurs_says_so(kind: type[bs.Degradation]) -> None:
 
 
 @pytest.mark.parametrize("kind", [k for k in bs.kinds.ALL if k.blurs], ids=lambda k: k.kind)
-def test_blur_is_linear(kind: type[bs.Degradation]) -> None:
-    """What blurs is restored to nothing, reaches beyond the pixel, and blurs a sum as the sum of what it blurs."""
+def test_blur_is_to_be_restored_and_reaches_beyond_the_pixel(kind: type[bs.Degradation]) -> None:
     example = next(e for e, _ in EXAMPLES if type(e) is kind)
     if isinstance(example, bs.kinds.DeblurganBlur):
-        example = example.replace(stretch=False)
-    frame = FRAMES.get(kind, pictures(kind.takes))
-    frame = frame.with_image(frame.image.astype(np.float64))
-    other = frame.with_image(frame.image[..., ::-1, ::-1] ** 2)
+        example = example.replace(stretch=False)  # its reach is that of the whole picture otherwise
     assert example.target() == bs.kinds.Identity()
-    assert (example.reach_px(frame) or 0) > 0
-    assert np.array_equal(example(frame).image, example(frame).image)
-    assert np.abs(example(frame.with_image(1.7 * frame.image)).image - 1.7 * example(frame).image).max() < 1e-9
-    if kind is bs.kinds.ObjectMotion:
-        return  # colors say how its edges are mixed, and no picture of objects is without edges
-    if frame.depth_m is not None:  # the same holds of edges of depth: one surface has none
-        rows, columns = np.mgrid[: frame.size_px[0], : frame.size_px[1]]
-        depth_m = np.stack([2 + 0.01 * rows, 3 + 0.02 * columns])
-        frame, other = (one.with_image(one.image, depth_m=depth_m) for one in (frame, other))
-    both = example(frame.with_image(0.3 * frame.image + 1.7 * other.image)).image
-    expected = 0.3 * example(frame).image + 1.7 * example(other).image
-    assert np.abs(both - expected).max() < 1e-9
+    assert (example.reach_px(FRAMES.get(kind, pictures(kind.takes))) or 0) > 0

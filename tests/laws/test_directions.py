@@ -148,14 +148,6 @@ def test_an_aperture_is_upright_beyond_the_focus_and_turned_over_before_it(form:
         assert abs(third - expected) < 0.02 * abs(expected)
 
 
-def test_a_measured_kernel_is_drawn_as_it_is_stored() -> None:
-    """Convolution draws it the right way up; a file that holds it for correlation is turned when it is read."""
-    kernel = np.array([[0.0, 0.0, 0.3], [0.1, 0.5, 0.1], [0.0, 0.0, 0.0]])
-    for turn, expected in ((False, kernel), (True, kernel[::-1, ::-1])):
-        made = spot(bs.kinds.MeasuredBlur(kernel=bs.assets.register(kernel), turn_180=turn))
-        assert np.abs(made[MIDDLE - 1 : MIDDLE + 2, MIDDLE - 1 : MIDDLE + 2] - expected).max() <= 1e-12
-
-
 # -- paths with a start and an end --------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
 
 import numpy as np
 import pytest
+from held import ACCURACY, hold, operator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,7 +21,8 @@ from blursynth.physics.warps import Warps, homography, intrinsic_matrix
 from blursynth.testing import pictures
 
 every_backend = pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])
-every_border = pytest.mark.parametrize("border", [b for b in Border if b is not Border.VALID])
+SAME_SIZE = [b for b in Border if b is not Border.VALID]
+every_border = pytest.mark.parametrize("border", SAME_SIZE)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 seeds = st.integers(0, 2**32)
 
@@ -132,29 +135,29 @@ def test_readout_0_is_the_global_shutter_to_the_bit(from_: str) -> None:
 
 
 @every_backend
-@every_border
-@every_dtype
+@pytest.mark.parametrize("dtype", list(ACCURACY))
 @pytest.mark.parametrize("deep", [False, True])
-@given(seed=seeds)
-@settings(max_examples=6)
-def test_adjoint(backend: ModuleType, border: Border, dtype: type, deep: bool, seed: int) -> None:
-    """On pictures of at most 32 x 32, smaller than the motion too."""
+@given(data=st.data(), border=st.sampled_from(SAME_SIZE), seed=seeds)
+@settings(max_examples=15)
+def test_laws_of_operators(
+    backend: ModuleType, dtype: str, deep: bool, data: st.DataObject, border: Border, seed: int
+) -> None:
+    """On pictures smaller than the motion too."""
     rng = np.random.default_rng(seed)
-    height, width = rng.integers(1, 33, 2)
     matrix = np.stack([rotation_matrix([0, 0, rng.normal(0, 0.3)]) for _ in range(4)])
     matrix[:, :2, 2] = rng.normal(0, 6, (4, 2))
     matrix[:, 2, :2] = rng.uniform(0, 0.005, (4, 2))
     shift = rng.uniform(0, 1, (4, 3)) * (5, 5, 0.1) if deep else np.zeros((4, 3))
-    rows = rng.integers(0, 2, (1, height))
-    weight = rng.random((1, height, 3))
-    warps = Warps(matrix[None], shift[None], rows, weight / weight.sum(axis=2, keepdims=True))
-    depth = rng.random((1, height, width)).astype(dtype) if deep else None
-    x, y = rng.normal(size=(2, 1, 2, height, width)).astype(dtype)
-    forward = backend.warp_mean(x, warps, depth, border=border).astype(np.float64)
-    back = backend.warp_mean_adjoint(y, warps, depth, border=border).astype(np.float64)
-    norms = np.linalg.norm(x.astype(np.float64)) * np.linalg.norm(y.astype(np.float64))
-    tolerance = 1e-12 if dtype is np.float64 else 1e-5
-    assert abs((forward * y).sum() - (x * back).sum()) <= tolerance * norms
+
+    def work(operation: str, image: NDArray[np.floating]) -> NDArray[np.floating]:
+        own, (height, width) = np.random.default_rng(seed), image.shape[2:]
+        weight = own.random((1, height, 3))
+        rows = own.integers(0, 2, (1, height))
+        warps = Warps(matrix[None], shift[None], rows, weight / weight.sum(axis=2, keepdims=True))
+        depth = own.random((1, height, width)).astype(dtype) if deep else None
+        return np.asarray(getattr(backend, operation)(image, warps, depth, border=border))
+
+    hold(data, partial(work, "warp_mean"), operator(partial(work, "warp_mean_adjoint"), border, dtype))
 
 
 @every_border
@@ -174,13 +177,3 @@ def test_memory_of_something_else_does_not_count(border: Border, dtype: type, an
                 np.full(size, np.nan, dtype)
             found = cpu.warp_mean(x, warps, border=border)
             assert np.abs(found - expected).max() <= (1e-12 if dtype is np.float64 else 1e-5) * np.abs(x).max()
-
-
-@every_backend
-@pytest.mark.parametrize("border", [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR])
-def test_constants_are_kept(backend: ModuleType, border: Border) -> None:
-    rng = np.random.default_rng(4)
-    intrinsics = intrinsic_matrix(Intrinsics(4.2, 1.4), (40, 50))
-    warps = global_shutter(homography(intrinsics, rotation_matrix(rng.normal(0, 0.003, (8, 3)))))
-    image = np.full((1, 1, 40, 50), 0.7)
-    assert np.abs(backend.warp_mean(image, warps, border=border) - 0.7).max() <= 1e-14

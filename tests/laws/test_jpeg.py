@@ -1,4 +1,4 @@
-"""Laws of JPEG: shape, quality, and the block grid of the full picture, which is libjpeg's."""
+"""Laws of JPEG that the kit does not know: color, and the block grid of the full picture, which is libjpeg's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import io
 import numpy as np
 import pytest
 import skimage.data
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,35 +69,12 @@ def test_at_the_lowest_quality_every_block_is_one_color(row: int, column: int) -
         bs.Frame(slope[None, None], bs.Encoding.DISPLAY)
     )
     codes = codes_of(out)[0].astype(int)
+    assert np.array_equal(codes / np.float32(255), out.image[0, 0]), "no value between two codes"
     for axis, first in ((0, row), (1, column)):
         steps = np.abs(np.diff(codes, axis=axis)).sum(axis=1 - axis)
         begins = (np.arange(steps.size) + 1) % 8 == first
         assert steps[~begins].max() == 0
         assert steps[begins].min() > 0
-
-
-@given(
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
-    channels=st.sampled_from([1, 3]),
-    subsampling=st.sampled_from(["444", "422", "420"]),
-)
-def test_any_size_keeps_its_shape(height: int, width: int, channels: int, subsampling: str) -> None:
-    frame = pictures(bs.Encoding.DISPLAY, batch=1, channels=channels, size_px=(height, width))
-    out = bs.kinds.Jpeg(quality=75, subsampling=subsampling)(frame)
-    assert out.image.shape == frame.image.shape
-    assert np.array_equal(np.rint(out.image * 255) / np.float32(255), out.image)
-
-
-@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
-def test_higher_quality_means_lower_error(subsampling: str) -> None:
-    frame = photograph()
-    errors = [
-        float(np.abs(bs.kinds.Jpeg(quality=q, subsampling=subsampling)(frame).image - frame.image).mean())
-        for q in (10, 30, 50, 70, 85, 95, 100)
-    ]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 1.5 / 255
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422", "420"])
@@ -112,12 +87,6 @@ def test_a_window_with_margin_equals_the_whole(subsampling: str, top: int, left:
     whole = jpeg(frame).image[..., top : top + 70, left : left + 64]
     window = frame.crop(top - reach, left - reach, 70 + 2 * reach, 64 + 2 * reach)
     assert np.array_equal(bs.Draw((("jpeg", jpeg),))(window, margin_px=reach).image, whole)
-
-
-def test_gray_of_three_channels_stays_gray() -> None:
-    gray = np.repeat(photograph().image[:, :1], 3, axis=1)
-    out = bs.kinds.Jpeg(quality=60)(bs.Frame(gray, bs.Encoding.DISPLAY)).image
-    assert np.abs(out - out.mean(axis=1, keepdims=True)).max() <= 1 / 255
 
 
 def test_four_channels_are_refused() -> None:

@@ -8,6 +8,8 @@ import pytest
 import blursynth as bs
 from blursynth.degradations.published.deblurgan_blur import DeblurganBlur
 from blursynth.io import assets
+from blursynth.testing import laws
+from blursynth.testing.degradations import adapted
 
 RECORDED = assets.register(np.array([[0.0, 0.1, 0.0], [0.3, 0.1, 0.2], [0.0, 0.2, 0.1]]))
 WALK = {"anxiety": 0.005, "centripetal": 0.7, "big_shake": 0.2, "gaussian": 10.0, "heading_deg": 30.0, "seed": 1}
@@ -32,17 +34,12 @@ def draw_of(*steps: bs.Degradation) -> bs.Draw:
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_it_is_what_a_point_of_light_becomes(name: str) -> None:
-    draw = draw_of(*DRAWS[name])
-    kernel = draw.kernel()
+    """And nothing lies beyond it."""
+    kernel = draw_of(*DRAWS[name]).kernel()
     assert kernel is not None
-    middle = len(kernel) // 2
-    assert kernel.shape == (2 * middle + 1,) * 2
-    assert abs(kernel.sum() - 1) <= 1e-12
-    point = np.zeros((1, 1, 2 * middle + 9, 2 * middle + 9))
-    point[..., middle + 4, middle + 4] = 1.0
-    spread = draw(bs.Frame(point, "linear")).image[0, 0]
-    assert np.abs(spread[4:-4, 4:-4] - kernel).max() <= 1e-12
-    assert spread.sum() == pytest.approx(1, abs=1e-12), "nothing lies beyond it"
+    blur, adapter = adapted(draw_of(*DRAWS[name]), linear=True, kernel=kernel, reach_px=len(kernel) // 2)
+    for law in (laws.impulse_response, laws.flux):
+        law.check(blur, adapter)
 
 
 def test_variances_of_blurs_add_up() -> None:
@@ -73,8 +70,8 @@ def test_short_exposures_as_published_may_keep_the_light_that_they_have() -> Non
     assert np.abs(step(bs.Frame(point, "display")).image[0, 0] - bright).max() <= 1e-12
 
 
-@pytest.mark.parametrize("kind", [kind for kind in bs.kinds.ALL if kind is not bs.kinds.Rescale], ids=lambda k: k.kind)
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=lambda k: k.kind)
 def test_a_kind_that_blurs_has_a_point_spread_or_varies(kind: type[bs.Degradation]) -> None:
-    """Any other would be missing in kernels, as resampling is: what it makes of a point depends on its place."""
+    """Any other would be missing in kernels."""
     has_one = kind.point_spread is not bs.Degradation.point_spread
     assert has_one + kind.varies == kind.blurs

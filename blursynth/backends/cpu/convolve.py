@@ -52,6 +52,10 @@ _DIRECT_NS = 0.36
 _PREFER_DIRECT = 1.15
 _SMALLEST_DENSE = 48  # taps below which neither two passes nor a transform can win
 
+# Taps that are summed up in one go: each sum in float32 rounds by up to 6e-8 of what it has reached, so that 50,000
+# taps in a row were off by 3e-5 of white. Sums of fewer taps are what they would be without this.
+_TAPS_AT_ONCE = 1 << 14
+
 _THREAD_PAYS_NS = 1e6  # work below which handing it to another thread costs more than it saves
 
 _pool: ThreadPoolExecutor | None = None
@@ -196,19 +200,24 @@ def _apply(
         """The direct method for a part of the result, from this channel, row and column on."""
         part_height, part_width = into.shape[1:]
         down, across = tile_grid(part_height, part_width, _TILE_HEIGHT, _TILE_WIDTH, lanes)
-        _share(
-            direct_tiles,
-            into.shape[0] * down * across,
-            _threads_to_use(threads) if pixel_ns * into.size > _THREAD_PAYS_NS else 1,
-            *(plane[0] + channel * plane[1], *plane[1:]),
-            rows,
-            columns,
-            pairs,
-            into,
-            _TILE_HEIGHT,
-            _TILE_WIDTH,
-            *(part_height, part_width, origin[0] + first_row, origin[1] + first_column),
-        )
+        for first in range(0, rows.size, _TAPS_AT_ONCE):
+            some = slice(first, first + _TAPS_AT_ONCE)
+            sums = into if first == 0 else np.empty_like(into)
+            _share(
+                direct_tiles,
+                into.shape[0] * down * across,
+                _threads_to_use(threads) if pixel_ns * into.size > _THREAD_PAYS_NS else 1,
+                *(plane[0] + channel * plane[1], *plane[1:]),
+                rows[some],
+                columns[some],
+                pairs[2 * some.start : 2 * some.stop],
+                sums,
+                _TILE_HEIGHT,
+                _TILE_WIDTH,
+                *(part_height, part_width, origin[0] + first_row, origin[1] + first_column),
+            )
+            if first > 0:
+                into += sums
 
     if method == "fft" or fourier_cost * _PREFER_DIRECT < min(cost, separable_cost):
         rows_n, columns_n, high, wide = sizes

@@ -29,10 +29,14 @@ class Rescale(Degradation):
     It acts on linear light, as a resizing lens or a careful program would; the super-resolution literature resizes file
     codes.
 
+    What becomes of a point of light depends on its place between the samples of the other grid, so no single kernel
+    represents it.
+
     Not modeled: antialiasing other than ``area``, rounding of the other size to whole pixels.
     """
 
     blurs: ClassVar[bool] = True
+    varies: ClassVar[bool] = True
 
     factor: float = Field(
         ge=0.05,
