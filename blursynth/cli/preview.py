@@ -86,8 +86,9 @@ def command(
         ratio = f" · PSNR {10 * math.log10(top**2 / error):.1f} dB" if error > 0 else " · no difference"
         points = None
         if placement.window.reach is not None and any(step.varies for _, step in placement.draw.steps):
-            around = renderer.around(placement.source, placement.window)
-            points = points_of_light(placement.draw, around, margin_px=placement.window.reach)
+            around = renderer.around(placement.source, placement.window)  # without a margin where no depth is seen
+            margin_px = (around.size_px[0] - placement.window.size) // 2
+            points = points_of_light(placement.draw, around, margin_px=margin_px)
         rows.append(Row(arrays["sharp"], arrays["blurred"], placement.draw, f"sample {index}{ratio}", points))
     subtitle = f"{printable(picture.name)} · seed {seed}" + (f" · {chosen.summary}" if chosen.summary else "")
     write_contact_sheet(output, rows, title=f"Recipe {chosen.name}", subtitle=subtitle, recipe=chosen)
