@@ -233,7 +233,7 @@ for radius, sigma in ((10, 3), (15, 8), (20, 15)):
 from scipy.ndimage import convolve
 line = np.exp(-np.arange(-3, 4) ** 2 / (2 * 0.8**2))
 bell = np.outer(line, line) / line.sum() ** 2
-gray = np.full((9, 9), 100, np.uint8)
+gray = np.full((9, 9), 36, np.uint8)
 print(abs(bell.sum() - 1) < 1e-15, convolve(gray, bell)[4, 4], convolve(gray, bell, output=float)[4, 4])""",
         ("ndimage.convolve(x, bell), uint8", "ndimage.convolve(x, hook), uint8"),
         ("constants", "value_range", "dtypes", "impulse_response", "linearity", "flux", "commutation"),
