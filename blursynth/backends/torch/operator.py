@@ -31,7 +31,7 @@ ON_DEVICE: dict[str, Kernel] = {}
 
 
 def on_arrays(name: str, unpack: Unpack = dict) -> Kernel:
-    """The operation of the CPU's backend; ``unpack`` makes its keyword arguments of what follows the picture."""
+    """The operation of the CPU's backend; ``unpack`` converts the inputs after the picture to its keyword arguments."""
 
     def run(image: Tensor, *rest: Any) -> Tensor:
         return as_tensor(getattr(backend_of_arrays, name)(as_array(image), **unpack(*rest)), image)
@@ -126,27 +126,47 @@ def linear_operator(
     derivatives: Mapping[str, Kernel] | None = None,
     adds_atomically: bool = False,
 ) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """Register ``A`` as ``blursynth::name`` and its transpose as ``blursynth::name_adjoint``, each the other's
-    derivative by the picture.
+    """Register a linear operation ``A`` as ``blursynth::name`` and its transpose as ``blursynth::name_adjoint``.
+
+    Each is the derivative of the other by the picture.
+
+    An operation that takes nothing but the picture, whose functions ``box_mean`` and ``box_mean_adjoint`` are in the
+    CPU's backend and in ``box_mean_triton.py``::
+
+        _box_mean, _box_mean_adjoint = linear_operator("box_mean", "", dict, "box_mean_triton")
+
+    ``resample.py`` is an example with inputs, and with functions of torch in place of a Triton file.
 
     Parameters
     ----------
     name
-        Of the operation and, with ``_adjoint``, of its transpose, also among the functions on arrays.
+        Name of the operation. The CPU's backend must have functions ``name`` and ``name_adjoint``.
     inputs
-        What follows the picture; the same for both.
-    unpack, unpack_adjoint
-        See :func:`on_arrays`; the second where the transpose takes other arguments.
+        Types and names of the inputs after the picture, in the language of torch's schemas, such as
+        ``"Tensor rows, int height"``; empty if there are none. Both operators take the same inputs.
+    unpack
+        Function that converts those inputs to the keyword arguments of the CPU's function, as a mapping; ``dict`` if
+        there are none.
+    unpack_adjoint
+        The same for ``name_adjoint``, if its keyword arguments differ; by default ``unpack``.
     cuda
-        The Triton file that has both, or both.
+        Name of the Triton file (without ``.py``) in this folder that has functions ``name`` and ``name_adjoint``; or a
+        pair of functions, for the operation and its transpose.
     shapes
-        Of the results of both.
+        A pair of functions, for the operation and its transpose, that make an empty result from the inputs. By default
+        the result is as large as the picture.
     derivatives
-        Of ``<gradient, A image>`` by other inputs: functions of ``image``, ``gradient`` and those inputs. They serve
-        both operators, since ``<gradient, A' image> = <image, A gradient>``.
+        By an input's name, the derivative of ``<gradient, A image>`` by that input: a function of ``image``,
+        ``gradient`` and the inputs after the picture. It serves both operators, since
+        ``<gradient, A' image> = <image, A gradient>``.
     adds_atomically
-        The transpose adds on CUDA devices in no fixed order. Under ``torch.use_deterministic_algorithms(True)`` the
-        CPU does it instead.
+        Whether the transpose adds in no fixed order on CUDA devices. If so, the CPU computes it under
+        ``torch.use_deterministic_algorithms(True)``.
+
+    Returns
+    -------
+    tuple
+        The operator and its transpose, functions of the picture and ``inputs``.
     """
     forth, back = name, f"{name}_adjoint"
     on_cuda, back_on_cuda = (in_triton(cuda, forth), in_triton(cuda, back)) if isinstance(cuda, str) else cuda

@@ -38,7 +38,8 @@ class RecordedShake(MovingCamera):
         default=0.0,
         ge=0,
         le=100,
-        description="time in which all rows begin, h of them readout_s / h apart; 0 is a global shutter",
+        description="readout time of the full picture in s: consecutive rows start readout_s / h apart; "
+        "0 is a global shutter",
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
     centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(

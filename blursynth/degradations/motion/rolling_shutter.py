@@ -29,7 +29,8 @@ class RollingShutter(HandHeldCamera):
         default=0.02,
         ge=0,
         le=100,
-        description="time in which all rows begin, h of them readout_s / h apart; 0.01 to 0.03 in phones",
+        description="readout time of the full picture in s: consecutive rows start readout_s / h apart; "
+        "0.01 to 0.03 in phones",
     )
     readout_from: Literal["top", "bottom"] = Field(default="top", description="the row that is exposed first")
     centered_on: Literal["mean", "mid", "start", "global_shutter"] = Field(
