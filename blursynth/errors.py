@@ -9,7 +9,7 @@ The values are also attributes of the exception, so that a program can act on th
     ├── InvalidValueError   a number, shape or name outside its range (also a ValueError)
     ├── RecipeError         a recipe that cannot be built (also a ValueError)
     ├── PictureError        a picture or depth file that cannot be used (also a ValueError)
-    ├── DatasetError        a data set on disk that is missing, damaged or of another kind (also an OSError)
+    ├── DatasetError        a data set or checkpoint that is missing, damaged or of another kind (also an OSError)
     └── MissingExtraError   an optional dependency that is not installed (also an ImportError)
 """
 
@@ -51,6 +51,8 @@ class _Missing(Enum):
 
     def __repr__(self) -> str:
         return "MISSING"
+
+    __str__ = __repr__
 
 
 MISSING: Final = _Missing.MISSING
@@ -198,23 +200,29 @@ def _headed(error: BlursynthError, place: str) -> str:
 
 
 class InvalidValueError(BlursynthError, ValueError):
-    """A number, shape or name is outside its range."""
+    """A number, shape or name is outside its range. Its attributes are those of :class:`BlursynthError`."""
 
 
 class RecipeError(BlursynthError, ValueError):
-    """A recipe cannot be built: a misspelled field, an impossible order, a dangling reference."""
+    """A recipe cannot be built: a misspelled field, an impossible order, a dangling reference.
+
+    Its attributes are those of :class:`BlursynthError`.
+    """
 
 
 class PictureError(BlursynthError, ValueError):
-    """A picture or depth file cannot be used."""
+    """A picture or depth file cannot be used. Its attributes are those of :class:`BlursynthError`."""
 
 
 class DatasetError(BlursynthError, OSError):
-    """A data set on disk is missing, damaged, unfinished or of another kind."""
+    """A data set, a run or a checkpoint on disk is missing, damaged, unfinished or of another kind.
+
+    Its attributes are those of :class:`BlursynthError`.
+    """
 
 
 class MissingExtraError(BlursynthError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed. Its attributes are those of :class:`BlursynthError`."""
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -758,19 +758,20 @@ def check_values(image: Any, encoding: Encoding, *, name: str = "Frame.image") -
         raise InvalidValueError(
             f"{name} must lie in 0..1{' in a display frame' * (name == 'Frame.image')}, got {least:.4g} to {most:.4g}.",
             why=f"White is 1 (values from {_LEAST_DISPLAY:g} to {_MOST_DISPLAY:g} pass, as resizing may exceed 0..1).",
-            fix=_fix_of_range(least, most),
+            fix=_fix_of_range(least, most, of_frame=name == "Frame.image"),
         )
 
 
 _IF_LIGHT = "If it is light, use a frame with encoding='linear'."
 
 
-def _fix_of_range(least: float, most: float) -> str:
+def _fix_of_range(least: float, most: float, *, of_frame: bool) -> str:
+    if_light = f" {_IF_LIGHT}" if of_frame else ""
     if least >= 0:
         for white in (255, 1023, 4095, 16383, 65535):
             if 2 < most <= white:
-                codes = "Use Frame.from_uint8 for uint8, otherwise divide" if white == 255 else "Divide"
-                return f"{codes} by the white level: image / {white}. {_IF_LIGHT}"
+                codes = "Use Frame.from_uint8 for uint8, otherwise divide" if of_frame and white == 255 else "Divide"
+                return f"{codes} by the white level: image / {white}.{if_light}"
     if least >= -1.05 and most <= 1.05:
         return "If the picture was scaled to -1..1, undo that: (image + 1) / 2."
     if least > -4 and most < 4:
@@ -778,7 +779,7 @@ def _fix_of_range(least: float, most: float) -> str:
             "If it was normalized by mean and standard deviation, undo that: image * std + mean. "
             "If it is noise or ringing, clip it: image.clip(0, 1)."
         )
-    return f"Divide by the white level. {_IF_LIGHT}"
+    return f"Divide by the white level.{if_light}"
 
 
 def _describe(value: object) -> str:

@@ -189,8 +189,8 @@ def image(address: str, text: str = "") -> str:
 
 
 def summary(text: str | None) -> str:
-    """The first line of a docstring, as Markdown."""
-    return to_markdown((text or "").strip().partition("\n")[0])
+    """The first paragraph of a docstring, on one line and as Markdown."""
+    return to_markdown(" ".join((text or "").strip().partition("\n\n")[0].split()))
 
 
 def plain(text: str | None) -> str:

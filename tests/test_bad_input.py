@@ -279,7 +279,7 @@ BROKEN_CALLS: dict[str, tuple[str, str]] = {
     "set no TOML": ("{good} {tmp}/out -n 2 --set shake.length_px={{uniform=", "'{uniform=' is not a value. Write it as in TOML: 20, 1.5, true, \"text\", {uniform=[1,2]}."),
     "set without a step": ("{good} {tmp}/out -n 2 --set length_px=3", "--set length_px=3: must be STEP.FIELD=VALUE."),
     "set a misspelt step": ("{good} {tmp}/out -n 2 --set shak.length_px=3", "shak.length_px: default has no step 'shak'. Did you mean 'shake'?"),
-    "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake] lenght_px: no option of one_of has such a field. Did you mean 'length_px'?"),
+    "set a misspelt field": ("{good} {tmp}/out -n 2 --set shake.lenght_px=3", "default [shake]: no option of one_of has a field 'lenght_px'. Did you mean 'length_px'?"),
     "set out of range": ("{good} {tmp}/out -n 2 --set jpeg.quality=101", "default [jpeg]: quality must be <= 100, got 101."),
     "misspelt recipe": ("{good} {tmp}/out -n 2 -r defalt", "There is no recipe 'defalt'. Did you mean 'default'? The name of your own file must end in .toml."),
     "recipe missing": ("{good} {tmp}/out -n 2 -r none.toml", "none.toml: cannot be read (No such file or directory). Check the path."),

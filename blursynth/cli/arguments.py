@@ -16,7 +16,8 @@ from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueErro
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 RecipeName = Annotated[
     str,
     typer.Option(

@@ -43,7 +43,7 @@ def command(
             "[required]",
         ),
     ] = None,  # required; checked below, to say which of the two is missing
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")],
+    out: arguments.Out,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Number of pairs.")] = None,
     recipe: arguments.RecipeName = "default",
     size: Annotated[int, typer.Option("--size", help="Side of the stored square crops in px.")] = 256,

@@ -31,7 +31,7 @@ _MOST_RECORDS = 20_000  # more take time to read and do not change a histogram o
 
 
 def command(
-    out: arguments.Out,
+    out: arguments.Dataset,
     sample: Annotated[
         int | None, typer.Option("--sample", metavar="I", help="Show this sample in full, and nothing else.")
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,31 +29,21 @@ def command(
     from blursynth.degradations import ALL
     from blursynth.degradations.synonyms import SYNONYMS
     from blursynth.records.kind import find_kind
+    from blursynth.records.schema import plain, summary
 
     if name is None:
-        rows = [(kind.kind, _change(kind), _summary(kind)) for kind in ALL]
+        rows = [(kind.kind, _change(kind), summary(kind)) for kind in ALL]
         console.table(("kind", "frame", "description"), rows)
         console.echo("blursynth kinds NAME shows the fields of a kind.")
         return
     kind = find_kind(name, ALL, synonyms=SYNONYMS)
     console.echo(f"{kind.kind}   {_change(kind)}\n")
-    console.echo(_plain(inspect.getdoc(kind) or ""))
+    console.echo(plain(inspect.getdoc(kind) or ""))
     fields = list(describe_fields(kind))
     if fields:
         console.table(("field", "unit", "range", "default", "meaning"), fields)
     else:
         console.echo("\nIt has no fields.")
-
-
-def _plain(text: str) -> str:
-    """Text without documentation markup: ``:class:`~a.b.C` `` becomes C."""
-    text = re.sub(r":[a-z:]+:`~[^`]*?([^`.]+)`", r"\1", text)
-    text = re.sub(r":[a-z:]+:`([^`<]*?)(?: <[^`>]*>)?`", r"\1", text)
-    return text.replace("``", "")
-
-
-def _summary(kind: type[Degradation]) -> str:
-    return _plain((inspect.getdoc(kind) or "").partition("\n")[0])
 
 
 def _change(kind: type[Degradation]) -> str:

@@ -100,6 +100,7 @@ def command(
     ] = None,
     light: Annotated[str | None, _field("light", "values (default), or srgb: takes codes and blurs light.")] = None,
     largest: Annotated[float | None, _field("largest", "Largest value that it takes, of white.")] = None,
+    linear: Annotated[bool | None, _field("linear", "It is a linear operator.", option="--linear/--not-linear")] = None,
     varies: Annotated[
         bool | None, _field("varies", "It differs between places.", option="--varies/--no-varies")
     ] = None,
@@ -148,7 +149,7 @@ def command(
     fields = {
         "layout": layout, "dtype": dtype, "white": white, "array": array, "device": device, "channels": channels,
         "smallest_px": smallest_px, "depth": depth, "seed": seed, "accuracy": accuracy, "reach_px": reach_px,
-        "border": border, "light": light, "largest": largest, "varies": varies, "centered": centered,
+        "border": border, "light": light, "largest": largest, "linear": linear, "varies": varies, "centered": centered,
         "derivative": derivative, "other_dtypes": tuple(other_dtypes) if other_dtypes else None,
         "row_shift_px": row_shift_px, "focus_distance_m": focus_distance_m, "noise": _noise(noise), "mosaic": mosaic,
     }  # fmt: skip

@@ -20,7 +20,7 @@ The exit code is 1 if the bytes differ.
 
 
 def command(
-    out: arguments.Out,
+    out: arguments.Dataset,
     index: Annotated[int, typer.Argument(metavar="I", help="Number of the sample, from 0.")],
     output: Annotated[
         Path | None,

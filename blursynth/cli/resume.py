@@ -20,7 +20,7 @@ Examples:
 
 
 def command(
-    out: arguments.Out,
+    out: arguments.Dataset,
     workers: arguments.Workers = None,
     redo: Annotated[
         str | None, typer.Option("--redo", metavar="NUMBERS", help="Shards to make again, separated by commas.")

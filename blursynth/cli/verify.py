@@ -21,7 +21,7 @@ _MOST_NOTES = 20
 
 
 def command(
-    out: arguments.Out,
+    out: arguments.Dataset,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also decode every picture and compare it with its checksum.")
     ] = False,

@@ -6,9 +6,11 @@ import functools
 import shutil
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -156,7 +158,8 @@ class Report:
     environment
         sha256 of the versions and the processor that the pixels depend on, as used in an expected digest.
     splits
-        For a request with splits, the report of each split by name; the other fields are then totals.
+        For a request with splits, the report of each split by name. The other fields are then totals, in which the
+        shards are numbered on from one split to the next; ``digest`` and ``passed_over`` are only those of the splits.
     """
 
     out: Path
@@ -195,8 +198,7 @@ def prepare(
 
     ``scan`` is the result of :func:`scan_sources` for this request, if it was already called.
     """
-    if request.split:
-        raise InvalidValueError("This request has splits.", fix="Use request.parts() and pass them one by one.")
+    _refuse_splits(request, "prepare")
     recipe = request.loaded_recipe
     check_recipe(recipe)  # before the scan, which may take long
     workers = checked_workers(workers)
@@ -211,6 +213,16 @@ def prepare(
     spec = build_spec(request, scan, workers)
     check_encodings(recipe, spec.sources)
     return Prepared(request, scan, spec, Renderer(spec, recipe, scan.roots))
+
+
+def _refuse_splits(request: DatasetRequest, function: str) -> None:
+    if request.split:
+        raise InvalidValueError(
+            "This request has splits.",
+            fix=f"Pass its parts one by one: {{name: {function}(part) for name, part in request.parts().items()}}.",
+            field="split",
+            value=request.split,
+        )
 
 
 def _check_scan(scan: Scan, request: DatasetRequest) -> None:
@@ -252,6 +264,7 @@ def plan(
     BlursynthError
         Any error that :func:`generate` would raise before it starts.
     """
+    _refuse_splits(request, "plan")
     _require_count(request)
     prepared = prepare(request, scan=scan, workers=workers, on_progress=on_progress)
     passed_over = check_draws(prepared)
@@ -420,9 +433,10 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
         for source in scan.usable:
             if source.sha256 in seen:
                 other, name = seen[source.sha256]
+                same = f"{name} and {source.name} have the same content"
                 raise InvalidValueError(
-                    f"The splits {other!r} and {split!r} share a picture: {name} and {source.name} have the same "
-                    "content.",
+                    f"The splits {other!r} and {split!r} share a picture: "
+                    f"{f'both use {name}' if name == source.name else same}.",
                     why="A result on a training picture says nothing about unseen pictures.",
                     fix="Give each split its own sources.",
                     field="split",
@@ -462,18 +476,23 @@ def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str])
 
 
 def _summed(out: Path, reports: dict[str, Report]) -> Report:
-    """One report for several data sets."""
+    """One report for several data sets, whose shards are numbered on from one to the next."""
     all_ = reports.values()
+    before = dict(zip(reports, accumulate((r.shards for r in all_), initial=0), strict=False))
     return Report(
         out=out,
         count=sum(r.count for r in all_),
         shards=sum(r.shards for r in all_),
-        made=(),
-        kept=(),
+        made=tuple(before[name] + shard for name, r in reports.items() for shard in r.made),
+        kept=tuple(before[name] + shard for name, r in reports.items() for shard in r.kept),
         samples=sum(r.samples for r in all_),
         seconds=sum(r.seconds for r in all_),
         disk_bytes=sum(r.disk_bytes for r in all_),
+        skipped=tuple(one for r in all_ for one in r.skipped),
+        duplicates=tuple(one for r in all_ for one in r.duplicates),
         finished=all(r.finished for r in all_),
+        notes=tuple(f"{name}: {note}" for name, r in reports.items() for note in r.notes),
+        ignored=dict(sum((Counter(r.ignored) for r in all_), Counter())),
         sources=sum(r.sources for r in all_),
         environment=environment_sha256(),
         splits=reports,

@@ -255,6 +255,14 @@ def load_spec(out: Path) -> Spec:
     """Read ``dataset.json`` and check that it describes a possible data set."""
     path = out / "dataset.json"
     if not path.exists():
+        if within := sorted(found.parent for found in out.glob("*/dataset.json")):
+            names = [repr(folder.name) for folder in within]
+            few = names if len(names) < 4 else [*names[:3], "others"]
+            listed = f"{', '.join(few[:-1])} and {few[-1]}" if few[1:] else few[0]
+            raise DatasetError(
+                f"{out}: holds the data set{'s' * (len(names) > 1)} {listed}, but is not one itself.",
+                fix=f"Open one of them: {within[0]}." if names[1:] else f"Open it: {within[0]}.",
+            )
         what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
     what = "the description of the data set"

@@ -52,7 +52,17 @@ from blursynth.degradations.tone.sigmoid import SigmoidEncode as SigmoidEncode
 from blursynth.degradations.tone.srgb import Decode as Decode
 from blursynth.degradations.tone.srgb import Encode as Encode
 
-ALL: tuple[type[Degradation], ...] = (
+
+class _All(tuple[type[Degradation], ...]):
+    """The kinds that ship with the library, by a short name where they are the default of a parameter."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "blursynth.kinds.ALL"
+
+
+ALL: tuple[type[Degradation], ...] = _All((
     Identity,
     SetIntrinsics,
     PlaneDepth,
@@ -103,5 +113,5 @@ ALL: tuple[type[Degradation], ...] = (
     Jpeg,
     Webp,
     DeblurganBlur,
-)
+))  # fmt: skip
 """All kinds that recipes can refer to by name."""

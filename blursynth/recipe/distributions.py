@@ -6,7 +6,6 @@ digits, so that a draw is readable and the same on every platform.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -22,6 +21,7 @@ from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame
 from blursynth.physics.color import srgb_to_linear
 from blursynth.records.kind import snake
+from blursynth.records.schema import summary
 from blursynth.records.streams import Stream
 
 __all__ = [
@@ -609,7 +609,7 @@ def _list(*items: Schema, least: int | None = None) -> Schema:
 
 
 def _form(kind: type[Distribution], value: Schema) -> Schema:
-    return _table(kind.word, value, (inspect.getdoc(kind) or "").partition("\n")[0], kind.options)
+    return _table(kind.word, value, summary(kind), kind.options)
 
 
 def _table(word: str, value: Schema, description: str, options: Mapping[str, Schema] = {}) -> Schema:

@@ -532,10 +532,11 @@ def _with_field_of_options(
     result = [changed(option) for option in options]
     if field not in known:
         raise RecipeError(
-            "no option of one_of has such a field.",
+            f"no option of one_of has a field {field!r}.",
             fix=did_you_mean(field, known),
-            place=f"{place} {field}",
+            place=place,
             field=field,
+            value=value,
         )
     return result
 

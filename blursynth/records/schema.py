@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from blursynth.records.kind import Kind, Record
+from blursynth.records.kind import Kind
 
-__all__ = ["kind_schema", "summary"]
+__all__ = ["kind_schema", "plain", "summary"]
 
 Schema = dict[str, Any]
 
@@ -33,14 +33,24 @@ def kind_schema(
     fields = {name: field(value) for name, value in schema.get("properties", {}).items()}
     return {
         "type": "object",
-        "description": (inspect.getdoc(kind) or kind.kind).partition("\n")[0],
+        "description": summary(kind) or kind.kind,
         "required": ["kind", *required],
         "properties": {"kind": {"const": kind.kind}, **fields},
     }
 
 
-def summary(record: type[Record]) -> str:
-    """The first sentence of a record's documentation, on one line and without markup."""
-    paragraph = " ".join((record.__doc__ or "").strip().partition("\n\n")[0].split())
-    paragraph = re.sub(r":\w+:`~?([^`]+)`", r"\1", paragraph).replace("``", "")
-    return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", paragraph).rstrip(".")
+def summary(record: type[object]) -> str:
+    """The first paragraph of the documentation of a record (or another class), on one line and without markup."""
+    paragraph = " ".join((inspect.getdoc(record) or "").partition("\n\n")[0].split())
+    return re.sub(r"(?<!\S)\*(\w[^*]*)\*", r"\1", plain(paragraph)).rstrip(".")
+
+
+def plain(text: str) -> str:
+    """Text without documentation markup.
+
+    >>> plain("See :class:`~blursynth.core.Draw`: ``y = k * x``.")
+    'See Draw: y = k * x.'
+    """
+    text = re.sub(r":[a-z:]+:`~[^`]*?([^`.]+)`", r"\1", text)
+    text = re.sub(r":[a-z:]+:`([^`<]*?)(?: <[^`>]*>)?`", r"\1", text)
+    return text.replace("``", "")

@@ -372,7 +372,7 @@ class Blur:
         if self.adapter.reach_px is not None:
             return self.adapter.reach_px
         # Half planes of light show the faint ends that one point of light does not, above all in integers.
-        faint = 0.0 if self.adapter.of_integers else 1e-4 * self.accuracy
+        faint = 0.0 if self.adapter.of_integers else self.accuracy / 20  # more than transforms round by
         for reach in (16, 64, LARGEST_REACH_PX):
             found = max(
                 self._spread_of_edge(reach, axis, end, faint, distance_m)

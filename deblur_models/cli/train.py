@@ -50,7 +50,12 @@ def command(
     ] = None,
     photos: Annotated[
         str | None,
-        typer.Option("--photos", metavar="DIR", help="Sharp photographs to use instead.", show_default=False),
+        typer.Option(
+            "--photos",
+            metavar="DIR",
+            help="Sharp photographs instead of those of the configuration.",
+            show_default=False,
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="Recipe that blurs the photographs.", show_default=False)
@@ -58,7 +63,10 @@ def command(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="PAIRS", help="Pairs to use instead: a data set or a folder.", show_default=False
+            "--data",
+            metavar="PAIRS",
+            help="Pairs instead of those of the configuration: a data set or a folder.",
+            show_default=False,
         ),
     ] = None,
     sharp: Annotated[
@@ -99,7 +107,7 @@ def command(
 ) -> None:
     """Train a network.
 
-    Photographs are blurred on the fly (clear -> blur -> clear); pairs are used unchanged.
+    Photographs are blurred on the fly; pairs are used unchanged.
     """
     from deblur_models.config.configuration import configuration_names, load_configuration
 

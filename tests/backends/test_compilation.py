@@ -182,18 +182,16 @@ def test_a_read_only_installation_of_another_user() -> None:
 
 
 def test_threads_keep_to_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from blursynth.backends.cpu import convolve
+    from blursynth.backends.cpu import threads
 
-    module = sys.modules["blursynth.backends.cpu.convolve"]
-    assert convolve is not module  # the function of the same name
-    monkeypatch.setattr(module, "available_cores", lambda: 1)
+    monkeypatch.setattr(threads, "available_cores", lambda: 1)
     monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     try:
-        module._all_threads.cache_clear()
-        assert module._threads_to_use(None) == 1
-        module._all_threads.cache_clear()
+        threads._all_threads.cache_clear()
+        assert threads.threads_to_use(None) == 1
+        threads._all_threads.cache_clear()
         monkeypatch.setenv("NUMBA_NUM_THREADS", "8")  # told is told
-        assert module._threads_to_use(None) == 8
+        assert threads.threads_to_use(None) == 8
     finally:
-        module._all_threads.cache_clear()
+        threads._all_threads.cache_clear()

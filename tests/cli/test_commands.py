@@ -28,6 +28,7 @@ from blursynth.cli import app as cli
 from blursynth.cli.arguments import parse_changes, parse_value
 from blursynth.cli.kinds import describe_fields
 from blursynth.errors import InvalidValueError
+from blursynth.records.schema import summary
 from blursynth.testing import pictures
 
 COMMANDS = (
@@ -208,6 +209,12 @@ def test_what_is_no_value(text: str) -> None:
 
 
 # kinds, recipes, schema
+
+
+def test_summaries_end_where_their_paragraph_ends() -> None:
+    text = " ".join(passes("kinds").split())
+    assert "rounded to codes: the inverse of GammaDecode" in text
+    assert all(summary(kind) in text for kind in bs.kinds.ALL)
 
 
 def test_kinds_lists_all() -> None:

@@ -148,8 +148,18 @@ def test_splits_are_data_sets_of_their_own(pictures: Path, tmp_path: Path) -> No
         assert {sample.source for sample in made} == {source}
         alone = generate(splits(train, test).parts()[name], tmp_path / f"alone {name}", workers=1)
         assert alone.digest == report.splits[name].digest
+    assert (report.shards, report.made, report.kept) == (3, (0, 1, 2), ()), "2 of train and 1 of test"
+    again = generate(splits(train, test), tmp_path / "out", workers=1)
+    assert (again.samples, again.made, again.kept) == (0, (), (0, 1, 2))
+    words = r"holds the data sets 'test' and 'train', but is not one itself\. Open one of them: .*out.test\."
+    for function in (bs.open_dataset, bs.verify, bs.resume):
+        with pytest.raises(DatasetError, match=words):
+            function(tmp_path / "out")
     with pytest.raises(InvalidValueError, match="has splits"):
         OnlineDataset(splits(train, test))
+    with pytest.raises(InvalidValueError, match=r"has splits.*: \{name: plan\(part\) for name, part in") as error:
+        bs.plan(splits(train, test))
+    assert error.value.field == "split"
     with pytest.raises(InvalidValueError, match="shards cannot be given for a request with splits"):
         generate(splits(train, test), tmp_path / "other", workers=1, shards=(0, 1))
 
@@ -160,6 +170,8 @@ def test_splits_share_no_picture(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match=words):
         generate(splits(pictures, tmp_path / "again.png"), tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
+    with pytest.raises(InvalidValueError, match=r"share a picture: both use photo0.png\."):
+        generate(splits(pictures, pictures), tmp_path / "out", workers=1)
 
 
 def test_the_expected_digest_is_held(pictures: Path, tmp_path: Path) -> None:

@@ -598,8 +598,11 @@ def test_changes_reach_fields_of_ones_own_kind_within_one_of(tmp_path: Path) -> 
     kinds = (*bs.kinds.ALL, Tilt)
     recipe = bs.load_recipe(path, kinds=kinds, changes={"x.angle_deg": 3.0})
     assert recipe.to_dict()["step"][0]["one_of"][0] == {"weight": 1.0, "kind": "my_tilt", "angle_deg": 3.0}
-    with pytest.raises(RecipeError, match=r"no option of one_of has such a field\. Did you mean 'angle_deg'"):
+    with pytest.raises(
+        RecipeError, match=r"no option of one_of has a field 'angle'\. Did you mean 'angle_deg'"
+    ) as error:
         bs.load_recipe(path, kinds=kinds, changes={"x.angle": 3.0})
+    assert (error.value.place, error.value.field, error.value.value) == (f"{path.name} [x]", "angle", 3.0)
 
 
 def test_files_of_an_extended_recipe_lie_beside_it(tmp_path: Path) -> None:

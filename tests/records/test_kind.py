@@ -105,6 +105,10 @@ def test_errors_say_where_they_arose(
     assert str(pickle.loads(pickle.dumps(error)).at("mine.toml")) == str(error.at("mine.toml"))  # noqa: S301
 
 
+def test_a_missing_value_is_shown_by_its_name() -> None:
+    assert str(MISSING) == repr(MISSING) == f"{MISSING}" == "MISSING"
+
+
 def test_several_faults_are_told_at_once_and_one_by_one() -> None:
     fields = {"gain": {"slope": -1}, "bits": 2.5, "level": [{}]}
     with pytest.raises(InvalidValueError) as caught:

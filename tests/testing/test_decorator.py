@@ -66,7 +66,9 @@ def test_a_failure_is_the_law_and_its_picture(pytester: pytest.Pytester) -> None
     lines = text.splitlines()[1:-1]
     assert "test_blur[centroid]" in lines[0]
     assert lines[1] == "test_blur: centroid violated"
-    assert [line.split()[0] for line in lines[2:]] == ["law", "axis", "measured", "looks", "picture"]
+    assert [line.split()[0] for line in lines[2:]] == [
+        *("law", "axis", "measured", "got", "expected", "looks", "picture")
+    ]
     path = Path(lines[-1].split(maxsplit=1)[1])
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.is_relative_to(pytester.path / ".pytest_cache")

@@ -27,8 +27,8 @@ from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_image, check_scene
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import _continued
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
@@ -1058,7 +1058,7 @@ def _compositing(image: NDArray[np.floating], scene: Scene, border: Border) -> t
 
 
 def _workers(image: NDArray[np.floating], threads: int | None) -> int:
-    return _threads_to_use(threads) if image.shape[2] * image.shape[3] > 4096 else 1
+    return threads_to_use(threads) if image.shape[2] * image.shape[3] > 4096 else 1
 
 
 def composite(
@@ -1080,7 +1080,7 @@ def composite(
     result = np.empty(image.shape, image.dtype)
     for b in range(len(image)):
         picture = _native(image[b]).reshape(channels, -1)
-        _share(
+        share_out(
             _composite_tiles, jobs, _workers(image, threads), picture, *of_picture(b), *codes, reach, *tile, result[b]
         )
     return result
@@ -1102,7 +1102,7 @@ def composite_adjoint(
         scene_of_picture = of_picture(b)
         # Rows of tiles overlap in what they give back, so each has an array of its own, and they are added in order.
         back = np.zeros((jobs, 2, tile[0] + 2 * reach, width + 2 * reach, channels))
-        _share(
+        share_out(
             _adjoint_rows, jobs, _workers(image, threads),
             _native(image[b]), *scene_of_picture, *codes, reach, *tile, back, own,
         )  # fmt: skip

@@ -7,20 +7,13 @@ definition that all of this is held against.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.checks import check_convolve, check_image, check_valid_size
-from blursynth.backends.cores import available_cores
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import (
     VECTOR_BYTES,
@@ -31,6 +24,7 @@ from blursynth.backends.cpu.convolve_direct import (
     tile_grid,
 )
 from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -57,62 +51,6 @@ _SMALLEST_DENSE = 48  # taps below which neither two passes nor a transform can 
 _TAPS_AT_ONCE = 1 << 14
 
 _THREAD_PAYS_NS = 1e6  # work below which handing it to another thread costs more than it saves
-
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-
-
-def _forget_pool() -> None:
-    global _pool
-    _pool = None  # threads do not survive a fork; the next large call starts new ones
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _threads_to_use(threads: int | None) -> int:
-    if threads is not None:
-        return max(1, int(threads))
-    if multiprocessing.parent_process() is not None:
-        return 1  # a worker of a data set or loader: its siblings use the other cores
-    return _all_threads()
-
-
-@cache
-def _all_threads() -> int:
-    threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set on import
-    # numba's own default ignores the limits of containers.
-    return threads if "NUMBA_NUM_THREADS" in os.environ else min(threads, available_cores())
-
-
-def _share(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) -> None:
-    """Call ``work(first, last, *arguments)`` over all jobs, by several threads when asked.
-
-    The compiled functions release the interpreter's lock, so plain threads suffice; unlike numba's own they are safe
-    after a fork, and for several callers at a time. Every job writes its own part of the result, so the bytes do not
-    depend on the number of threads.
-    """
-    global _pool, _pool_size
-    threads = min(threads, jobs)
-    if threads <= 1:
-        work(0, jobs, *arguments)
-        return
-    parts = min(jobs, 3 * threads)  # a few per thread, for cores that are also busy with other work
-    shares = iter([(jobs * i // parts, jobs * (i + 1) // parts) for i in range(parts)])
-
-    def take() -> None:
-        for first, last in shares:
-            work(first, last, *arguments)
-
-    pool = _pool
-    if pool is None or _pool_size < threads - 1:
-        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="blursynth-convolve")
-        _pool, _pool_size = pool, threads - 1
-    others = [pool.submit(take) for _ in range(threads - 1)]
-    take()
-    for other in others:
-        other.result()
 
 
 @compiled
@@ -203,10 +141,10 @@ def _apply(
         for first in range(0, rows.size, _TAPS_AT_ONCE):
             some = slice(first, first + _TAPS_AT_ONCE)
             sums = into if first == 0 else np.empty_like(into)
-            _share(
+            share_out(
                 direct_tiles,
                 into.shape[0] * down * across,
-                _threads_to_use(threads) if pixel_ns * into.size > _THREAD_PAYS_NS else 1,
+                threads_to_use(threads) if pixel_ns * into.size > _THREAD_PAYS_NS else 1,
                 *(plane[0] + channel * plane[1], *plane[1:]),
                 rows[some],
                 columns[some],
@@ -225,10 +163,10 @@ def _apply(
         plan = (rows_n, columns_n, *stages(columns_n, dtype), *stages(rows_n, dtype))
         spread = spectrum(dy, dx, weight, *plan)
         tiles = channels * -(-out_height // high) * -(-out_width // wide)
-        _share(
+        share_out(
             fourier_tiles,
             (tiles + 1) // 2,
-            _threads_to_use(threads) if fourier_cost > _THREAD_PAYS_NS else 1,
+            threads_to_use(threads) if fourier_cost > _THREAD_PAYS_NS else 1,
             *plane,
             *(top, bottom, left, right),
             spread,
@@ -248,10 +186,10 @@ def _apply(
     if separable_cost < cost:
         tile = (_SEPARABLE_TILE_HEIGHT, _TILE_WIDTH)
         down, across = tile_grid(out_height, out_width, *tile, lanes)
-        _share(
+        share_out(
             separable_tiles,
             channels * down * across,
-            _threads_to_use(threads) if separable_cost > _THREAD_PAYS_NS else 1,
+            threads_to_use(threads) if separable_cost > _THREAD_PAYS_NS else 1,
             *plane,
             *pair_rows(np.zeros_like(xs), xs, row, like),
             *pair_rows(ys, np.zeros_like(ys), column, like),

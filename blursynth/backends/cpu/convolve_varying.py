@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.checks import check_convolve_varying, check_image, check_plane
-from blursynth.backends.cpu.convolve import _fold, _prepared, _share, _threads_to_use
+from blursynth.backends.cpu.convolve import _fold, _prepared
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 
@@ -119,7 +120,7 @@ class _Plan:
         work = vectors * taps * min(field.nodes, 4)
         if field.levels == 1:
             work += 7 * taps * field.nodes  # to blend them
-        return _threads_to_use(threads) if work > _THREAD_PAYS_ENTRIES else 1
+        return threads_to_use(threads) if work > _THREAD_PAYS_ENTRIES else 1
 
 
 def _jobs(channels: int, height: int, width: int) -> int:
@@ -169,7 +170,7 @@ def convolve_varying(
         picture = (address, image.strides[1], image.strides[2], channels, height, width, BORDER_CODES[border])
         taps = plan.taps(b)
         if taps is not None:
-            _share(
+            share_out(
                 ribbon_tiles,
                 jobs,
                 workers,
@@ -180,7 +181,7 @@ def convolve_varying(
             )
             continue
         first, offsets, weights, summed, _ = plan.nodes(b)
-        _share(
+        share_out(
             varying_tiles,
             jobs,
             workers,
@@ -216,7 +217,7 @@ def convolve_varying_adjoint(
     code = BORDER_CODES[Border.CIRCULAR if border == Border.CIRCULAR else Border.CONSTANT]
     for b in range(batch):
         first, offsets, weights, summed, extent = plan.nodes(b)
-        _share(
+        share_out(
             varying_adjoint_tiles,
             _jobs(channels, *grown.shape[2:]),
             plan.threads(image.shape, threads),

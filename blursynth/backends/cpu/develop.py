@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_development, check_image, check_origin
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.cpu.intrinsics import fma
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colors
@@ -340,18 +340,18 @@ def develop(
     gain = parameters.gain
     span = parameters.white_dn - parameters.black_dn
     scale, matrix = parameters.white_balance / span[:, None], parameters.color_matrix * gain[:, None, None]
-    jobs_threads = _threads_to_use(threads) if batch * height * width > _THREAD_PAYS else 1
+    jobs_threads = threads_to_use(threads) if batch * height * width > _THREAD_PAYS else 1
     flat = image.reshape(-1)
     if not parameters.has_mosaic:
         out = np.empty_like(image)
         size = (batch, channels, height * width)
         if not parameters.has_colors:
-            _share(
+            share_out(
                 _gray_planes, batch, jobs_threads, flat, size, black, each(1 / span), clip, each(gain), out.reshape(-1)
             )
         else:
             size = (batch, height, width)
-            _share(
+            share_out(
                 _color_rows, batch * height, jobs_threads,
                 flat, size, black, each(scale), clip, each(matrix), out.reshape(-1),
             )  # fmt: skip
@@ -360,7 +360,7 @@ def develop(
     mosaic, method = (np.broadcast_to(v, (batch,)) for v in (parameters.mosaic, parameters.demosaic))
     colors = np.stack([_colors_at(int(mosaic[b]), origin[b]) for b in range(batch)])
     jobs = batch * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
-    _share(
+    share_out(
         _mosaic_tiles, jobs, jobs_threads,
         flat, (batch, height, width), black, each(scale), clip, each(matrix), colors, np.array(method),
         out.reshape(-1),

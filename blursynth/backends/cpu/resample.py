@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_bands, check_image
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.physics.resampling import Bands
 
 __all__ = ["resample", "resample_adjoint"]
@@ -111,10 +111,10 @@ def _run(
     planes = native.reshape(batch * channels, height, width)
     out = np.empty((len(planes), *size_px), image.dtype)
     products = rows.source.size * width + len(rows) * columns.source.size
-    _share(
+    share_out(
         work,
         len(planes),
-        _threads_to_use(threads) if products > _THREAD_PAYS_PRODUCTS else 1,
+        threads_to_use(threads) if products > _THREAD_PAYS_PRODUCTS else 1,
         planes,
         np.ascontiguousarray(rows.source, np.int64),
         np.ascontiguousarray(rows.weight, image.dtype),

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_display, check_levels, check_table
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
@@ -118,10 +118,10 @@ def response_decode(
     pixels, exact = _flat(image), _extended(table)
     out = np.empty_like(pixels)
     blocks = -(-pixels.shape[1] // _BLOCK)
-    _share(
+    share_out(
         _decode_blocks,
         len(pixels) * blocks,
-        _threads_to_use(threads),
+        threads_to_use(threads),
         pixels,
         np.ascontiguousarray(exact, pixels.dtype),
         out,
@@ -150,7 +150,7 @@ def response_encode(
     blocks = -(-pixels.shape[1] // _BLOCK)
     tables = np.ascontiguousarray(exact, pixels.dtype)
     arguments: tuple[Any, ...] = (pixels, tables, exact, tops, bounds.astype(pixels.dtype), out)
-    _share(_encode_blocks, batch * blocks, _threads_to_use(threads), *arguments)
+    share_out(_encode_blocks, batch * blocks, threads_to_use(threads), *arguments)
     return out.reshape(image.shape)
 
 

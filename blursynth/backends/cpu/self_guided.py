@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_guided, check_image
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.convolve_direct import fill_patch
 from blursynth.backends.cpu.intrinsics import fma
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.frame import Border
 
 __all__ = ["self_guided"]
@@ -148,8 +148,8 @@ def self_guided(
     strength, radius_px = check_guided(strength, radius_px, batch)
     out = np.empty_like(image)
     jobs = batch * channels * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
-    _share(
-        _tiles, jobs, _threads_to_use(threads) if image.size > _THREAD_PAYS else 1,
+    share_out(
+        _tiles, jobs, threads_to_use(threads) if image.size > _THREAD_PAYS else 1,
         image.reshape(-1), image.shape, (strength**2).astype(image.dtype), radius_px, out.reshape(-1),
     )  # fmt: skip
     return out

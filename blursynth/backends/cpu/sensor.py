@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_count
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
 from blursynth.backends.cpu.intrinsics import fma, rint
 from blursynth.backends.cpu.noise import (
     CHUNK,
@@ -33,6 +32,7 @@ from blursynth.backends.cpu.noise import (
     standard_normal,
     words,
 )
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.physics.mosaic import RED, pattern_colors
 from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
@@ -317,10 +317,10 @@ def sensor(
         _column_noise(shape, each(parameters.column_noise_e), seed, origin, column)
     jobs = shape[0] * shape[1] * -(-height // _BAND)
     refused = np.full((jobs, 2), -1.0)
-    _share(
+    share_out(
         _sensor_bands,
         jobs,
-        _threads_to_use(threads) if out.size > _THREAD_PAYS_PX else 1,
+        threads_to_use(threads) if out.size > _THREAD_PAYS_PX else 1,
         image.reshape(-1),
         shape,
         colors,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.physics.depth_smoothing import ALONE, BEND, COLOR_CUT, FIRST_PX, IN_BAND, LIKELIER, RIDGE, SURE
 
@@ -282,7 +282,7 @@ def smooth_depth(
             "The inverse depth must be finite and > 0 everywhere.", fix="Fill holes in the depth first."
         )
     out = np.empty(inverse_depth.shape, np.float64)
-    threads = _threads_to_use(threads) if height * width > _THREAD_PAYS else 1
+    threads = threads_to_use(threads) if height * width > _THREAD_PAYS else 1
     size = height * width
     for b in range(batch):
         value = np.ascontiguousarray(inverse_depth[b], np.float64).reshape(-1)
@@ -290,23 +290,23 @@ def smooth_depth(
         far, most, radius = float(step[b]), int(snap_px[b]), int(radius_px[b])
         sharpness = 1.0 / float(contrast[b]) ** 2
         support = np.empty(size, np.int32)
-        _share(_support, height, threads, value, far, height, width, support)
+        share_out(_support, height, threads, value, far, height, width, support)
         steady, other = np.empty(size), np.empty(size)
-        _share(_steady, height, threads, value, support, picture, far, sharpness, height, width, steady)
+        share_out(_steady, height, threads, value, support, picture, far, sharpness, height, width, steady)
         if most:
             band = np.empty(size, np.int32)
-            _share(_band, height, threads, steady, far, most, height, width, band)
+            share_out(_band, height, threads, steady, far, most, height, width, band)
             for _ in range(most):
-                _share(_snap, height, threads, steady, band, picture, far, sharpness, most, height, width, other)
+                share_out(_snap, height, threads, steady, band, picture, far, sharpness, most, height, width, other)
                 steady, other = other, steady
         sound = np.abs(value - steady) <= far * np.maximum(value, steady)
         arms = np.zeros((4, size), np.int32)
         rows, planes, bounds = np.empty((size, 8)), np.zeros((size, 4)), np.empty((size, 2))
         planes[:, 1] = steady
         for reach in (min(FIRST_PX, radius), radius):
-            _share(_arms, height, threads, steady, planes, picture, far, sharpness, reach, height, width, arms)
-            _share(_rows_of_fit, height, threads, value, sound, arms, width, rows)
-            _share(_planes, height, threads, rows, arms, steady, far, width, planes, bounds)
-        _share(_rows_of_planes, height, threads, planes, arms, width, rows)
-        _share(_mean_of_planes, height, threads, rows, arms, bounds, steady, far, width, out[b].reshape(-1))
+            share_out(_arms, height, threads, steady, planes, picture, far, sharpness, reach, height, width, arms)
+            share_out(_rows_of_fit, height, threads, value, sound, arms, width, rows)
+            share_out(_planes, height, threads, rows, arms, steady, far, width, planes, bounds)
+        share_out(_rows_of_planes, height, threads, planes, arms, width, rows)
+        share_out(_mean_of_planes, height, threads, rows, arms, bounds, steady, far, width, out[b].reshape(-1))
     return out

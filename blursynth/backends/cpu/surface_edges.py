@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _share, _threads_to_use
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,
@@ -535,18 +535,18 @@ def surface_edges(
     """Which surface lies in front of every pixel, how much of it that covers, and what continues behind it."""
     out = SurfaceEdges.none(level.shape)
     height, width = level.shape[1:]
-    count = _threads_to_use(threads) if height * width > 65536 else 1
+    count = threads_to_use(threads) if height * width > 65536 else 1
     empty = np.empty((0, 0))
     for b in range(len(level)):
         here = np.ascontiguousarray(level[b], np.float64)
         edge = np.empty((height, width), np.uint8)
         beside, behind = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
-        _share(_edge_rows, height, count, here, float(jump), deep_px is None, edge, beside, behind)
+        share_out(_edge_rows, height, count, here, float(jump), deep_px is None, edge, beside, behind)
         if not edge.any():
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
         made = (out.front[b], out.share[b], out.pure[b], out.hidden[b])
-        _share(_mixed_rows, height, count, picture, here, edge, float(jump), wide_px is not None, *made)
+        share_out(_mixed_rows, height, count, picture, here, edge, float(jump), wide_px is not None, *made)
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
         at = edge > 0
@@ -562,10 +562,10 @@ def surface_edges(
             ends = np.empty((2, rows, width), np.int32)
             if rows:
                 _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), number, facts)
-                _share(_ends_in_columns, width, count, here, number, facts, kind == _NEAR, float(jump), steep, ends)
+                share_out(_ends_in_columns, width, count, here, number, facts, kind == _NEAR, float(jump), steep, ends)
             found += [ends, facts]
         at_edges = out.hidden[b].copy()
-        _share(
+        share_out(
             _beyond_rows, height, count, here, edge, *found, float(jump), steep, reach, out.front[b], out.share[b],
             out.hidden[b], out.missing[b], at_edges,
         )  # fmt: skip
@@ -609,7 +609,7 @@ def surface_slope(radius_px: NDArray[np.float64], *, jump: float, threads: int |
     """``[B, 2, H, W]`` derivative of a radius by row and column, over one surface."""
     batch, height, width = radius_px.shape
     out = np.empty((batch, 2, height, width))
-    count = _threads_to_use(threads) if height * width > 65536 else 1
+    count = threads_to_use(threads) if height * width > 65536 else 1
     for b in range(batch):
-        _share(_slope_rows, height, count, np.ascontiguousarray(radius_px[b], np.float64), float(jump), out[b])
+        share_out(_slope_rows, height, count, np.ascontiguousarray(radius_px[b], np.float64), float(jump), out[b])
     return out

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_ahead, check_depth_given, check_image, check_plane, check_warps
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve import _prepared, _share, _threads_to_use
+from blursynth.backends.cpu.convolve import _prepared
 from blursynth.backends.cpu.convolve_direct import (
     VECTOR_BYTES,
     _continued,
@@ -36,6 +36,7 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
+from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.backends.cpu.warp_mean_block import (
     AFFINE,
     DEPTH,
@@ -528,7 +529,7 @@ def _prepared_depth(inverse_depth: Any, b: int, mode: int) -> NDArray[np.floatin
 
 def _threads_for(image: NDArray[np.floating], warps: Warps, threads: int | None) -> int:
     samples = image[0].size * warps.weight.shape[2]
-    return _threads_to_use(threads) if samples > _THREAD_PAYS else 1
+    return threads_to_use(threads) if samples > _THREAD_PAYS else 1
 
 
 def warp_mean(
@@ -562,7 +563,7 @@ def warp_mean(
         _check_ahead(warps, n, height, width, None if inverse_depth is None else inverse_depth[b])
         mode, matrix, shift = _mode(warps, n, inverse_depth)
         source = image[b]
-        _share(
+        share_out(
             _tiles,
             jobs,
             _threads_for(image, warps, threads),
@@ -604,6 +605,8 @@ def warp_mean_adjoint(
             continue
         start = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         patches = np.empty(start[-1], image.dtype)
-        _share(_send_tiles, len(boxes), threads, image[b], mode, *motion, boxes, start, patches, wide)
-        _share(_gather_bands, -(-height // band), threads, boxes, start, patches, BORDER_CODES[border], result[b], band)
+        share_out(_send_tiles, len(boxes), threads, image[b], mode, *motion, boxes, start, patches, wide)
+        share_out(
+            _gather_bands, -(-height // band), threads, boxes, start, patches, BORDER_CODES[border], result[b], band
+        )
     return result
