@@ -99,7 +99,7 @@ print(np.argwhere(blur(image=dot)["image"][..., 0] > 0).tolist())  # row, column
         "albumentations",
         "The disk touches the edge of its array (side `2 max(8, radius) + 1`), and is smoothed with "
         "`cv2.GaussianBlur`, whose reflected border adds light there, after it was normalized. Padding the disk by the "
-        "width of the smoothing, or dividing by the sum afterwards, mends it. 10 is the top of the default range.",
+        "width of the smoothing, or dividing by the sum afterwards, fixes it. 10 is the top of the default range.",
         """import albumentations as A
 import numpy as np
 gray = np.full((64, 64, 3), 0.5, np.float32)
@@ -113,7 +113,7 @@ for radius in (3, 8, 10):
         "`GaussianBlur` with sigma 0 makes black pictures, or NaN",
         "albumentations",
         "`create_gaussian_kernel_1d` divides by sigma. The documentation says that sigma `Must be more or equal than "
-        "0`, and a single number means a range that begins at 0. A kernel of one weight 1 for sigma 0 mends it.",
+        "0`, and a single number means a range that begins at 0. A kernel of one weight 1 for sigma 0 fixes it.",
         """import albumentations as A
 import numpy as np
 gray = np.full((9, 9, 3), 100, np.uint8)
@@ -126,7 +126,7 @@ print(blur(image=gray)["image"].max(), blur(image=gray / np.float32(255))["image
         "`ZoomBlur` zooms about a point off the center: pictures move by up to half a pixel",
         "albumentations",
         "`central_zoom` crops a whole number of pixels, and where an odd number is cut off, one side loses one more. "
-        "The documentation says `a smooth transition from the center outward`. An affine warp about the center mends "
+        "The documentation says `a smooth transition from the center outward`. An affine warp about the center fixes "
         "it.",
         """import albumentations as A
 import numpy as np
@@ -153,7 +153,7 @@ print("codes apart:", np.abs(ours.astype(int) - pillow).max())""",
         "`corrupt` makes blurred pictures darker by up to a code",
         "imagecorruptions",
         "Results become 8-bit values by `np.uint8(x)`, which truncates: half a code of the mean light is lost, and a "
-        "constant picture may lose a whole one. `np.uint8(np.rint(x))` mends it, but published results depend on it.",
+        "constant picture may lose a whole one. `np.uint8(np.rint(x))` fixes it, but published results depend on it.",
         """import numpy as np
 from imagecorruptions import corrupt
 gray = np.full((64, 64, 3), 100, np.uint8)
@@ -252,7 +252,7 @@ print(gaussian_filter(dot, 1.5).sum(), gaussian_filter(dot, 1.5, output=float).s
         "`GaussianBlur` of 8-bit pictures differs from that of float32 by 2 to 3 codes",
         "opencv-python-headless",
         "It computes with weights of 8 fractional bits, by design. That `ksize=(0, 0)` means 3 sigma for 8-bit "
-        "pictures and 4 sigma for others makes no difference beside this: the weights beyond 3 sigma are 0 in 8 bits, "
+        "pictures and 4 sigma for others makes no difference apart from this: the weights beyond 3 sigma are 0 in 8 bits, "
         "and 13 and 17 px give the same bits.",
         """import cv2
 import numpy as np
@@ -352,7 +352,7 @@ Blurs of packages on PyPI, held against [the laws of blur](laws.md) by `python b
 with numpy {numpy}. A cell says *kept* where {examples} examples found no violation, **broken** where one did, *not
 claimed* where the library's documentation or its design says otherwise (the sentence is quoted below the table), and
 nothing where the law does not apply. 8-bit functions may be off by half a code in each call, where no other accuracy
-is named. Each broken law was verified with lines that use nothing but the library and numpy; they stand below with
+is named. The cause of every broken law is shown by lines that use nothing but the library and numpy; they stand below with
 what they print.
 """
 
@@ -372,7 +372,7 @@ def page(results: Sequence[tuple[Peer, list[Result]]], missing: dict[str, str]) 
     )
     absent = [f"- {version(package)}: {why}" for package, why in missing.items()]
     declared = (
-        "torchvision's compiled operators do not load beside torch for the CPU; they are declared before it is "
+        "torchvision's compiled operators do not load next to torch for the CPU; they are declared before it is "
         "imported, and its Gaussian needs none of them."
     )
     parts = [head, summary, ""]

@@ -80,6 +80,7 @@ def adapted(
         known["derivative"] = True
     if dtype == "float64":
         known["other_dtypes"] = ("float32",)
+        known["accuracy"] = 1e-12  # what transforms round by
     return blur, Adapter(**{**known, **claims})
 
 

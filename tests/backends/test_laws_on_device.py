@@ -22,7 +22,6 @@ pytestmark = [
 STEPS: tuple[Degradation, ...] = (
     bs.kinds.GaussianBlur(sigma_px=0.5, aspect=0.5, angle_deg=30.0),
     bs.kinds.LinearMotion(length_px=3.0, angle_deg=30.0, border="circular"),
-    bs.kinds.Zoom(scale=1.1),
     bs.kinds.Rescale(factor=0.5),
 )
 HELD = (laws.linearity, laws.constants, laws.border)

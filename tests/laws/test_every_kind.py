@@ -349,13 +349,6 @@ def test_laws_of_tensors(claim: Claim) -> None:
     assert "kept" in examined(claim, "torch", OF_TENSORS, profile=QUICK, power=False)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("array", ARRAYS)
-@pytest.mark.parametrize("claim", TABLE, ids=name)
-def test_laws_for_longer_and_no_law_is_blind(claim: Claim, array: str) -> None:
-    examined(claim, array, laws.ALL, profile="ci")
-
-
 def exemptions() -> list[Any]:
     return [pytest.param(c, law, id=f"{name(c)}-{law}") for c in TABLE for law in c.not_held]
 

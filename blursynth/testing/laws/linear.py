@@ -101,7 +101,7 @@ def channels(blur: Blur, x: Array, depth_m: Array | None = None) -> Measurement:
     statement="A(x) = k * x for the kernel k that the blur claims: not flipped, not shifted.",
     looks_like="Motion in the opposite direction, a picture displaced against its sharp one, polygonal highlights "
     "upside down: correlation in place of convolution, or an anchor that is off by one.",
-    tolerance="1 error of a call, and 1e-9 for the transform that it is held against",
+    tolerance="1 error of a call, and 1e-13 for the transform that it is held against",
     reference="k * x by scipy.signal",
     cases=lambda blur: scenes(blur, inside=True, depth="constant"),
     fault=SPILL,
@@ -120,7 +120,7 @@ def impulse_response(blur: Blur, x: Array, depth_m: Array | None = None) -> Meas
         full = fftconvolve(x, kernel[None], mode="full", axes=(1, 2))
         top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
         expected = full[:, top : top + height, left : left + width]
-    return Measurement.between(blur(x, **seen_at(depth_m)), expected, blur.accuracy + 1e-9)
+    return Measurement.between(blur(x, **seen_at(depth_m)), expected, blur.accuracy + 1e-13)
 
 
 def _displacement_px(blur: Blur, axis: int, depth_m: float | None) -> tuple[float, float, Array, Array]:
