@@ -252,7 +252,7 @@ print(gaussian_filter(dot, 1.5).sum(), gaussian_filter(dot, 1.5, output=float).s
         "`GaussianBlur` of 8-bit pictures differs from that of float32 by 2 to 3 codes",
         "opencv-python-headless",
         "It computes with weights of 8 fractional bits, by design. That `ksize=(0, 0)` means 3 sigma for 8-bit "
-        "pictures and 4 sigma for others makes no difference apart from this: the weights beyond 3 sigma are 0 in 8 bits, "
+        "pictures and 4 sigma for others makes no difference: the weights beyond 3 sigma are 0 in 8 bits, "
         "and 13 and 17 px give the same bits.",
         """import cv2
 import numpy as np
@@ -352,8 +352,8 @@ Blurs of packages on PyPI, held against [the laws of blur](laws.md) by `python b
 with numpy {numpy}. A cell says *kept* where {examples} examples found no violation, **broken** where one did, *not
 claimed* where the library's documentation or its design says otherwise (the sentence is quoted below the table), and
 nothing where the law does not apply. 8-bit functions may be off by half a code in each call, where no other accuracy
-is named. The cause of every broken law is shown by lines that use nothing but the library and numpy; they stand below with
-what they print.
+is named. The cause of every broken law is shown by lines that use nothing but the library and numpy; they stand below
+with what they print.
 """
 
 
