@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,14 @@ class Noise:
     white: bool = True
     mean_is_kept: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("gain", "read_sigma"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise InvalidValueError(
+                    f"Noise.{name} must be at least 0 and finite, got {value}.", field=name, value=value
+                )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
@@ -98,7 +107,8 @@ class Adapter:
         Largest error of one call, of white. Every tolerance is a multiple of it. By default 2e-5 for float32, 1e-10 for
         float64, and half a code for integers (rounding to nearest).
     reach_px
-        How far a point of light is spread at most; by default measured with a point of light.
+        How far a point of light is spread at most. By default it is measured at the edge of a lit half plane, in small
+        pictures: give it for a blur that reaches farther in larger ones, such as a zoom.
     border
         What lies beyond the edge: ``reflect`` (the edge pixel is not repeated), ``symmetric`` (it is), ``replicate``,
         ``circular``, ``constant`` (black).
@@ -202,13 +212,25 @@ class Adapter:
                 )
         if "C" not in self.layout and self.channels != 1:
             object.__setattr__(self, "channels", 1)
-        for name, least in (("channels", 1), ("smallest_px", 1), ("largest", 1.0)):
-            if getattr(self, name) < least:
+        for name, least in (("channels", 1), ("smallest_px", 1), ("largest", 1.0), ("reach_px", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
                 raise InvalidValueError(
-                    f"Adapter.{name} must be at least {least:g}, got {getattr(self, name)}.",
-                    field=name,
-                    value=getattr(self, name),
+                    f"Adapter.{name} must be at least {least:g} and finite, got {value}.", field=name, value=value
                 )
+        for name in ("white", "accuracy", "focus_distance_m", "truncate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidValueError(
+                    f"Adapter.{name} must be above 0 and finite, got {value}.", field=name, value=value
+                )
+        if len(self.strengths) < 2 or min(self.strengths) <= 0:
+            raise InvalidValueError(
+                f"Adapter.strengths must be two or more numbers above 0, got {tuple(self.strengths)}.",
+                why="Laws compare one strength with the next; 0 is tried anyway.",
+                field="strengths",
+                value=self.strengths,
+            )
         if self.mosaic is not None and (len(self.mosaic) != 4 or not set(self.mosaic) <= set("RGB")):
             raise InvalidValueError(
                 f"Adapter.mosaic must be four letters of R, G and B, got {self.mosaic!r}.",
@@ -277,6 +299,20 @@ class Blur:
         """Another function of the same form, such as the blur of another strength."""
         return Blur(function, self.adapter)
 
+    def as_function(self) -> Function:
+        """The blur, with its faults, as a function of the form that its adapter says."""
+        plain = Blur(self.function, self.adapter)
+
+        def function(given: Any, **rest: Any) -> Any:
+            images = plain.taken(given)
+            depth_m = rest.get(self.adapter.depth or "")
+            if depth_m is not None:
+                depth_m = np.asarray(depth_m, np.float64).reshape(len(images), *images.shape[2:])
+            seen = [self(image, depth_m=None if depth_m is None else depth_m[n]) for n, image in enumerate(images)]
+            return plain.given(np.stack(seen))
+
+        return function
+
     def claiming(self, **changes: Any) -> Blur:
         """The same blur with other claims."""
         return dataclasses.replace(self, adapter=self.adapter.replace(**changes))
@@ -329,13 +365,20 @@ class Blur:
         """What the function gave, as ``[N, C, H, W]``, 1 = white."""
         adapter = self.adapter
         if adapter.array == "torch":
+            if not hasattr(result, "detach"):
+                raise InvalidValueError(f"The function must give a tensor, got {type(result).__name__}.")
             result = result.detach().cpu().numpy()
         values = np.asarray(result)
         if values.dtype.name not in DTYPES:
-            raise _Refused(f"the result has values of type {values.dtype}, not one of {', '.join(DTYPES)}")
+            raise InvalidValueError(
+                f"The function must give values of one of the types {', '.join(DTYPES)}, got {values.dtype}."
+            )
         axes = adapter.layout
         if values.ndim != len(axes):
-            raise _Refused(f"the result has {values.ndim} axes, {axes} has {len(axes)}")
+            raise InvalidValueError(
+                f"The function must give {len(axes)} axes ({axes}), got the shape {values.shape}.",
+                fix="Give Adapter(layout=...).",
+            )
         if "N" not in axes:
             values = values[None]
         if "C" not in axes:
@@ -416,7 +459,3 @@ class Blur:
         distance = self.adapter.focus_distance_m
         depth_m = np.full((side, side), 2.0 * (distance or 1.0)) if self.adapter.depth else None
         return self(lit, depth_m=depth_m) - self(dark, depth_m=depth_m)
-
-
-class _Refused(Exception):
-    """The function gave something that is not what its adapter says."""

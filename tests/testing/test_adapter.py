@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blursynth.errors import InvalidValueError
-from blursynth.testing import Adapter, laws
+from blursynth.testing import Adapter, Noise, laws
 from blursynth.testing.adapter import LAYOUTS, Blur
 
 KERNEL_ROW = (0.25, 0.5, 0.25)
@@ -93,13 +93,33 @@ def test_a_blur_without_end_must_say_its_reach() -> None:
         ({"border": "mirror"}, "Adapter.border must be one of"),
         ({"kernel": np.ones((2, 3))}, "odd height and width"),
         ({"mosaic": "RGGX"}, "four letters of R, G and B"),
-        ({"channels": 0}, "Adapter.channels must be at least 1, got 0"),
-        ({"smallest_px": 0}, "Adapter.smallest_px must be at least 1, got 0"),
+        ({"channels": 0}, "Adapter.channels must be at least 1 and finite, got 0"),
+        ({"smallest_px": 0}, "Adapter.smallest_px must be at least 1 and finite, got 0"),
+        ({"accuracy": float("inf")}, "Adapter.accuracy must be above 0 and finite, got inf"),
+        ({"accuracy": float("nan")}, "Adapter.accuracy must be above 0 and finite, got nan"),
+        ({"white": 0}, "Adapter.white must be above 0 and finite, got 0"),
+        ({"reach_px": -1}, "Adapter.reach_px must be at least 0 and finite, got -1"),
+        ({"strengths": (1.0,)}, "Adapter.strengths must be two or more numbers above 0"),
     ],
 )
 def test_bad_adapters(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         Adapter(**fields)
+
+
+def test_bad_noise_and_profiles() -> None:
+    with pytest.raises(InvalidValueError, match=r"Noise\.gain must be at least 0 and finite, got -0\.1"):
+        Noise(gain=-0.1, read_sigma=0.0)
+    with pytest.raises(InvalidValueError, match=r"There is no profile 'thorogh'\. Did you mean 'thorough'\?"):
+        laws.shapes.check(lambda image: image, profile="thorogh")
+
+
+def test_a_result_that_is_no_tensor_is_named() -> None:
+    pytest.importorskip("torch", reason="tensors need torch")
+    adapter = Adapter(array="torch", layout="CHW")
+    result = laws.shapes.examine(lambda image: image.numpy(), adapter)
+    assert result.status == "failed"
+    assert "must give a tensor, got ndarray" in result.why
 
 
 def test_an_exemption_of_no_law_is_refused() -> None:

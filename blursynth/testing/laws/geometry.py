@@ -57,25 +57,9 @@ def _spilled_family(blur: Blur, size: float) -> Blur:
 
     def strength(s: float) -> Callable[..., Any]:
         one = blur.other(made(s))  # type: ignore[misc]
-        return _function(SPILL.make(one, size))
+        return SPILL.make(one, size).as_function()
 
     return blur.claiming(strength=strength)
-
-
-def _function(blur: Blur) -> Callable[..., Any]:
-    """A changed blur as a function of the form that its adapter says."""
-
-    def function(given: Any, **rest: Any) -> Any:
-        plain = Blur(blur.function, blur.adapter)
-        images = plain.taken(given)
-        depth_m = rest.get(blur.adapter.depth or "")
-        if depth_m is not None:
-            depth_m = np.asarray(depth_m, np.float64)
-            depth_m = depth_m if depth_m.ndim == 3 else depth_m[None]
-        out = np.stack([blur(image, depth_m=None if depth_m is None else depth_m[n]) for n, image in enumerate(images)])
-        return plain.given(out)
-
-    return function
 
 
 @law(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blursynth.errors import InvalidValueError, did_you_mean
 from blursynth.testing.adapter import Adapter, Array, Blur
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Law:
         reason = self.needs(adapter)
         if reason is not None:
             return Result(self, blur.name, "not applicable", why=reason)
-        return _examine(self, blur, PROFILES[profile] if isinstance(profile, str) else profile, power)
+        return _examine(self, blur, _profile(profile), power)
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,16 @@ def _examine(law: Law, blur: Blur, profile: Profile, power: bool) -> Result:
         examples=len(tried),
         seconds=time.perf_counter() - began,
     )
+
+
+def _profile(profile: str | Profile) -> Profile:
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise InvalidValueError(
+            f"There is no profile {profile!r}.", fix=did_you_mean(profile, PROFILES), field="profile", value=profile
+        )
+    return PROFILES[profile]
 
 
 def _varied(cases: list[Case], count: int) -> list[Case]:

@@ -376,5 +376,6 @@ def no_wrap_around(blur: Blur, x: Array, axis: int, back: bool, depth_m: Array |
     far[axis] = slice(x.shape[axis] + blur.reach_px, None)
     deep = {} if depth_m is None else seen_at(float(depth_m.flat[0]), long.shape[1:])
     out = np.flip(blur(np.flip(long, axis), **deep), axis) if back else blur(long, **deep)
-    seen = out[tuple(far)]
-    return Measurement(float(np.abs(seen).max(initial=0.0)), blur.accuracy, "of white", out, np.where(out > 0, 0, out))
+    seen, expected = out[tuple(far)], out.copy()
+    expected[tuple(far)] = 0.0
+    return Measurement(float(np.abs(seen).max(initial=0.0)), blur.accuracy, "of white", out, expected)

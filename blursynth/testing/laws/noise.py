@@ -53,7 +53,7 @@ def _with_noise(blur: Blur, size: float, smooth: bool = False) -> Blur:
     statement="The variance of a flat picture is gain * mean + read_sigma^2, and its mean is the picture's.",
     looks_like="Noise that is as strong in the shadows as in the lights, too strong by the square of a gain, or a "
     "picture that becomes brighter with the noise.",
-    tolerance="5 standard errors of the variance and of the mean",
+    tolerance="5 standard errors of the variance and of the mean; 4 times as many where pixels share noise",
     reference="Janesick, Photon Transfer, 2007; EMVA 1288",
     cases=lambda blur: st.fixed_dictionaries(
         {"level": st.sampled_from((0.5, 0.25, 0.125, 0.75)), "seed": st.integers(0, 200)}
@@ -117,7 +117,7 @@ def _correlation(a: Array, b: Array) -> float:
     "the same.",
     looks_like="Gray noise in color pictures, the same grain in every picture of a data set: one seed, or one "
     "field of noise, was used for all.",
-    tolerance="5 standard errors of a correlation",
+    tolerance="5 standard errors of a correlation; 4 times as many where pixels share noise",
     reference="independent streams: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011",
     cases=lambda blur: st.fixed_dictionaries({"level": st.sampled_from((0.5, 0.25)), "seed": st.integers(0, 200)}),
     fault=Fault(
@@ -156,7 +156,7 @@ def _shared(blur: Blur, image: Array, size: float, rest: dict[str, Any]) -> Arra
     "photons are counted after the blur.",
     looks_like="Clean blurred edges between noisy areas, or the sharp edge showing in the noise: noise added to "
     "the sharp picture.",
-    tolerance="5 standard errors of the mean of all pixels",
+    tolerance="5 standard errors of the mean of all pixels; 4 times as many where pixels share noise",
     reference="shot noise arises at the sensor, behind lens and motion",
     cases=lambda blur: st.fixed_dictionaries({"dark": st.sampled_from((0.125, 0.25)), "seed": st.integers(0, 200)}),
     fault=Fault("more noise", "of white", _with_noise),
