@@ -67,7 +67,9 @@ class Row:
 
 
 def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int = 5) -> NDArray[np.float64]:
-    """``[H, W]``: how the linear-light steps of a draw blur a grid of points of light on the surfaces of a scene.
+    """``[H, W]``: how the blurs of a draw that act on light blur a grid of points of light on the surfaces of a scene.
+
+    Steps that neither blur nor set geometry are left out: noise would drown the points.
 
     Parameters
     ----------
@@ -86,7 +88,11 @@ def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int
     )
     light[0, 0, rows[:, None], columns[None, :]] = 1.0
     linear = (None, Encoding.LINEAR)
-    steps = tuple((name, s) for name, s in draw.steps if type(s).takes in linear and type(s).gives in linear)
+    steps = tuple(
+        (name, s)
+        for name, s in draw.steps
+        if (s.blurs or s.sets_geometry) and type(s).takes in linear and type(s).gives in linear
+    )
     return np.asarray(Draw(steps)(frame.with_image(light, Encoding.LINEAR), margin_px=margin_px).image[0, 0])
 
 

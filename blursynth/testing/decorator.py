@@ -139,10 +139,11 @@ def _laws(laws: Iterable[Law | str] | None) -> list[Law]:
 
 def _why_not(law: Law, adapter: Adapter) -> str | None:
     """Why a law is not held against a blur with this adapter."""
-    if law.name in adapter.exempt:
-        return f"{law.name} is exempt: {adapter.exempt[law.name]}"
-    reason = law.needs(adapter)
-    return None if reason is None else f"{law.name} does not apply: {reason}"
+    left_out = law.left_out(adapter)
+    if left_out is None:
+        return None
+    status, reason = left_out
+    return f"{law.name} {'is exempt' if status == 'exempt' else 'does not apply'}: {reason}"
 
 
 def _of(function: Test, returned: Any, known: Adapter | None) -> tuple[Callable[..., Any], Adapter]:

@@ -179,6 +179,15 @@ def test_rows_of_frames() -> None:
     assert Row.of_pair(bs.Pair(gray, gray), bs.Draw(())).sharp.shape == (*frame.size_px, 3)
 
 
+def test_noise_does_not_drown_points_of_light() -> None:
+    frame = bs.Frame(np.zeros((1, 1, 60, 60)), "linear")
+    resize = bs.kinds.Rescale(factor=0.6, down="bilinear", up="bilinear")
+    noise = bs.kinds.GaussianNoise(sigma=0.05, seed=3)
+    points = points_of_light(bs.Draw((("resize", resize), ("noise", noise))), frame)
+    assert (points == points_of_light(bs.Draw((("resize", resize),)), frame)).all()
+    assert (points[::12] == 0).all()  # rows between the points are dark
+
+
 def test_a_blur_that_varies_shows_what_points_of_light_become() -> None:
     frame = bs.Frame(np.zeros((1, 1, 80, 100)), "linear", camera=bs.Intrinsics(4.2, 2.8))
     shake = bs.kinds.CameraShake(exposure_s=0.1, motion="random_walk", roll_mrad=40.0, seed=3)

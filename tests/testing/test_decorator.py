@@ -191,7 +191,7 @@ def test_the_profile_of_the_command_line_takes_precedence(pytester: pytest.Pytes
 seen = []
 
 class One:
-    name, needs = "one", staticmethod(lambda adapter: None)
+    name, left_out = "one", staticmethod(lambda adapter: None)
     def examine(self, blur, adapter, *, profile, power):
         pytest.fail(f"profile {profile}, power {power}")
 

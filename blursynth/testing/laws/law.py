@@ -116,6 +116,13 @@ class Law:
     fault: Fault = field(repr=False)
     needs: Callable[[Adapter], str | None] = field(repr=False)
 
+    def left_out(self, adapter: Adapter) -> tuple[str, str] | None:
+        """``exempt`` or ``not applicable`` and the reason, where a blur with this adapter is not held to the law."""
+        if self.name in adapter.exempt:
+            return "exempt", adapter.exempt[self.name]
+        reason = self.needs(adapter)
+        return None if reason is None else ("not applicable", reason)
+
     def check(
         self, function: Callable[..., Any], adapter: Adapter | None = None, *, profile: str | Profile = "dev"
     ) -> Result:
@@ -148,11 +155,9 @@ class Law:
         """
         adapter = adapter or Adapter()
         blur = Blur(function, adapter)
-        if self.name in adapter.exempt:
-            return Result(self, blur.name, "exempt", why=adapter.exempt[self.name])
-        reason = self.needs(adapter)
-        if reason is not None:
-            return Result(self, blur.name, "not applicable", why=reason)
+        if (left_out := self.left_out(adapter)) is not None:
+            status, reason = left_out
+            return Result(self, blur.name, status, why=reason)
         return _examine(self, blur, _profile(profile), power)
 
 
