@@ -46,7 +46,7 @@ class Finding:
     package
         On PyPI.
     words
-        Why, and what would mend it.
+        The cause, and what would fix it.
     code
         Lines that show it without this library.
     peers, laws

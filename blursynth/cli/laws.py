@@ -252,7 +252,7 @@ def _kind(
         )
     step = kind.example().replace(**arguments.parse_changes(changes, form="NAME"))
     function, known = adapted(step, **given)
-    try:  # what it needs beside the picture
+    try:  # what it needs in addition to the picture
         Blur(function, known)(np.zeros((known.channels, 9, 9)))
     except InvalidValueError as error:
         if error.field != "depth_m" or "depth" in given:

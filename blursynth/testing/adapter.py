@@ -333,7 +333,7 @@ class Blur:
         return self.taken(self.function(given, **self.extra(depth_m, seed)))
 
     def extra(self, depth_m: Array | None, seed: int) -> dict[str, Any]:
-        """The arguments beside the picture."""
+        """The arguments in addition to the picture."""
         adapter = self.adapter
         extra: dict[str, Any] = {}
         if adapter.depth is not None:

@@ -41,7 +41,7 @@ def adapted(
         Of the frames.
     claims
         Further fields of :class:`Adapter`. With ``depth="depth_m"`` the function takes depth; with ``seed="seed"`` it
-        takes a seed, from which every field of this name gets one, other ones for each picture of a batch.
+        takes a seed, from which each picture of a batch gets its own for every field of this name.
 
     Examples
     --------

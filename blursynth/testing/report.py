@@ -107,8 +107,7 @@ def to_table(results: Iterable[Result]) -> str:
 
 
 def to_json(results: Iterable[Result]) -> str:
-    """JSON: an object with the version and ``laws``, a list with an object for each result, on a
-    line of its own.
+    """JSON: an object with the version and ``laws``, a list with one object, on one line, for each result.
 
     Numbers that JSON does not have are the strings "nan", "inf" and "-inf". Arrays of a counterexample are complete,
     as ``{"shape": ..., "dtype": ..., "values": ...}``, so that it can be tried again.

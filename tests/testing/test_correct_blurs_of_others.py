@@ -1,6 +1,6 @@
 """Correct blurs that others wrote keep every law that applies: the kit accuses nobody falsely.
 
-And blurs that are known to be wrong, or random, are told apart, so that what is kept says something.
+Blurs that are known to be wrong, or random, break them, so that a law that is kept says something.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ def test_the_law_sees_it(wrong: Wrong) -> None:
     assert result.measurement is not None
     assert not result.measurement.deviation <= result.measurement.allowed
     assert result.case is not None
-    told = str(result)
-    assert wrong.law.statement in told
-    assert len(told.splitlines()) <= 14
+    message = str(result)
+    assert wrong.law.statement in message
+    assert len(message.splitlines()) <= 14
     lit = [int((value != 0).sum()) for value in result.case.values() if isinstance(value, np.ndarray)]
     assert all(count <= 1600 for count in lit)
 

@@ -277,7 +277,7 @@ def _examine(law: Law, blur: Blur, profile: Profile, power: bool) -> Result:
         suppress_health_check=list(HealthCheck),
     )
     try:
-        # A function that is random breaks the law in some calls, and is then told apart by what it broke.
+        # A random function breaks the law in some calls only, which Hypothesis calls flaky; the case is kept.
         with contextlib.suppress(NoSuchExample, _OutOfTime, Flaky):
             find(law.cases(blur), breaks, settings=known, random=random.Random(0))
     except Exception as error:  # of the function, while its reach was measured

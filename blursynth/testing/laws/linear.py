@@ -217,7 +217,7 @@ def _keeps_no_border(blur: Blur) -> bool:
 
 @law(
     statement="x >= 0 makes A(x) >= 0: there is no negative light.",
-    looks_like="Dark rings beside bright edges, NaN after a later power or logarithm: sharpening kernels, cubic "
+    looks_like="Dark rings next to bright edges, NaN after a later power or logarithm: sharpening kernels, cubic "
     "interpolation, transforms without clipping.",
     tolerance="1 error of a call",
     reference="k >= 0",

@@ -38,8 +38,8 @@ def _expected_variance(blur: Blur, mean: Any) -> Any:
     return noise.gain * mean + noise.read_sigma**2 + rounding
 
 
-def _with_noise(blur: Blur, size: float, smooth: bool = False) -> Blur:
-    """More noise of its own; each call has other one."""
+def _with_noise(blur: Blur, size: float) -> Blur:
+    """Additional noise of standard deviation ``size``, of the same seed as the blur."""
 
     def change(inner: Blur, image: Array, **rest: Any) -> Array:
         out = inner(image, **rest)
@@ -87,7 +87,7 @@ def photon_transfer(blur: Blur, level: float, seed: int) -> Measurement:
         {"level": st.sampled_from((0.5, 0.25, 0.75)), "seed": st.integers(0, 200)}
     ),
     fault=Fault(
-        "noise of the pixel beside it",
+        "noise of the pixel to the left",
         "of the noise",
         after(lambda out, size: out + size * (np.roll(out, 1, axis=-1) - out)),
         largest=0.5,  # all of it is noise that is white again, one pixel off
@@ -95,7 +95,7 @@ def photon_transfer(blur: Blur, level: float, seed: int) -> Measurement:
     needs=all_of(NOISY, lambda adapter: None if adapter.noise and adapter.noise.white else "Noise.white is False"),
 )
 def whiteness(blur: Blur, level: float, seed: int) -> Measurement:
-    """Correlations with the pixel beside, below, and diagonally beside, of the difference of two pictures."""
+    """Correlations of each pixel with its neighbors in rows, columns and diagonals, in the difference of two pictures."""
     values = np.stack(
         [_flat(blur, level, 7000 * seed + k) - _flat(blur, level, 7000 * seed + k + 99) for k in range(4)]
     )
