@@ -95,7 +95,7 @@ def photon_transfer(blur: Blur, level: float, seed: int) -> Measurement:
     needs=all_of(NOISY, lambda adapter: None if adapter.noise and adapter.noise.white else "Noise.white is False"),
 )
 def whiteness(blur: Blur, level: float, seed: int) -> Measurement:
-    """Correlations of each pixel with its neighbors in rows, columns and diagonals, in the difference of two pictures."""
+    """Correlations of pixels with their neighbors along rows, columns and diagonals, in differences of pictures."""
     values = np.stack(
         [_flat(blur, level, 7000 * seed + k) - _flat(blur, level, 7000 * seed + k + 99) for k in range(4)]
     )
