@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, array_library
 from blursynth.physics.development import DevelopParameters
+from blursynth.physics.object_layout import ObjectLayout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
@@ -217,6 +218,15 @@ class Backend(Protocol):
 
         ``seed`` is ``[B]`` or one number, 0 <= seed < 2**64. The same seed and parameters give the same bits, in any
         batch.
+        """
+        ...
+
+    def object_labels(
+        self, layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]
+    ) -> NDArray[np.int32]:
+        """Which object of a layout every pixel of a window shows, ``[H, W]``: the nearest one there, 0 = none.
+
+        ``origin_px`` is the row and column of the window's first pixel in the full picture.
         """
         ...
 
