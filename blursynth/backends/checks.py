@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
+from blursynth.physics.batches import of_shape
 from blursynth.physics.color import MAX_LEVELS
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
@@ -254,7 +255,7 @@ def check_origin(origin_px: Any, batch: int, *, traced: bool = False) -> NDArray
             f"origin_px must be integers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
             fix="Pass frame.origin_px.",
         )
-    return np.broadcast_to(origin, (batch, 2)).astype(np.int64)
+    return of_shape(origin, (batch, 2), np.int64)
 
 
 def check_development(shape: Sequence[int], parameters: DevelopParameters) -> None:

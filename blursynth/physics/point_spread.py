@@ -208,8 +208,10 @@ def gaussian(
     # A quarter of the cut to each of the four sides of the box; half is kept for the taps dropped below.
     reach = NormalDist().inv_cdf(1.0 - cut / 8.0)
     if abs(covariance) <= 1e-14 * (along_x**2 + along_y**2):
+        # A column times a row keeps all its taps: a convolution takes it in two passes, and pays for each tap apart.
         dense = _gaussian_row(along_y, reach)[:, None] * _gaussian_row(along_x, reach)[None, :]
-    elif along_x >= along_y:
+        return _normalized(dense, lost=True)
+    if along_x >= along_y:
         dense = _oriented_gaussian(along_x, along_y, covariance, sigma_major_px * minor, reach)
     else:
         dense = _oriented_gaussian(along_y, along_x, covariance, sigma_major_px * minor, reach).T
