@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,19 +72,10 @@ class Aperture:
         clipped = self.clip_x != 0 or self.clip_y != 0
         return self.blades == 0 or (self.blades % 2 == 0 and not clipped)
 
-    @cached_property
+    @property
     def outline(self) -> NDArray[np.float64]:
         """``[n, 2]`` corners (x, y) of the shape about its centroid; of a circle, those of a fine polygon."""
-        if self.blades:
-            angle = self.rotation_rad + 2.0 * math.pi * np.arange(self.blades) / self.blades
-            corners = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-        else:
-            corners = _circle(0.0, 0.0)
-        if self.clip_x != 0 or self.clip_y != 0:
-            clip = _circle(self.clip_x, self.clip_y)
-            for first, second in zip(clip, np.roll(clip, -1, axis=0), strict=True):
-                corners = _clipped(corners, second[1] - first[1], first[0] - second[0], first)
-        return np.asarray(corners - _moments(corners)[1])
+        return _outline(self)
 
     def point_spreads(self, radius_px: float, parts: int = 1) -> PointSpreads:
         """The blur of a point, exact in area, as ``parts`` point spreads that each sum to 1 and have equal shares.
@@ -103,6 +94,20 @@ class Aperture:
         if abs(radius_px) > _REMEMBERED_PX:
             return _point_spreads(self, float(radius_px), parts)
         return _remembered(self, float(radius_px), parts)
+
+
+@lru_cache(maxsize=4096)
+def _outline(aperture: Aperture) -> NDArray[np.float64]:
+    if aperture.blades:
+        angle = aperture.rotation_rad + 2.0 * math.pi * np.arange(aperture.blades) / aperture.blades
+        corners = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    else:
+        corners = _circle(0.0, 0.0)
+    if aperture.clip_x != 0 or aperture.clip_y != 0:
+        corners = _common(corners, _circle(aperture.clip_x, aperture.clip_y))
+    outline = np.asarray(corners - _moments(corners)[1])
+    outline.flags.writeable = False
+    return outline
 
 
 def _point_spreads(aperture: Aperture, radius_px: float, parts: int) -> PointSpreads:
@@ -200,6 +205,29 @@ def _circle(x: float, y: float) -> NDArray[np.float64]:
     angle = 2.0 * math.pi * np.arange(_ARC) / _ARC
     radius = math.sqrt((2.0 * math.pi / _ARC) / math.sin(2.0 * math.pi / _ARC))  # of the same area
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=-1)
+
+
+def _common(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What two convex polygons ``[n, 2]``, anticlockwise as y counts upwards, have in common."""
+    # How far a corner of one (i) lies outside an edge of the other (j), and the other way round.
+    outside, outside_one = _heights(one, other), _heights(other, one).T
+    ahead, ahead_one = np.roll(outside, -1, axis=0), np.roll(outside_one, -1, axis=1)
+    # Its corners are those of each within the other, and where edges cross.
+    i, j = np.nonzero((outside * ahead < 0) & (outside_one * ahead_one < 0))
+    share = (outside[i, j] / (outside[i, j] - ahead[i, j]))[:, None]
+    crossings = one[i] + share * (np.roll(one, -1, axis=0)[i] - one[i])
+    corners = np.concatenate([one[(outside <= 0).all(axis=1)], other[(outside_one <= 0).all(axis=0)], crossings])
+    if not len(corners):
+        return corners
+    middle = corners.mean(axis=0)
+    return np.asarray(corners[np.argsort(np.arctan2(corners[:, 1] - middle[1], corners[:, 0] - middle[0]))])
+
+
+def _heights(corners: NDArray[np.float64], polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``[n, m]`` how far corners lie outside the edges of a convex polygon, in units of their lengths."""
+    along = np.roll(polygon, -1, axis=0) - polygon
+    away = corners[:, None, :] - polygon
+    return np.asarray(away[..., 0] * along[:, 1] - away[..., 1] * along[:, 0])
 
 
 def _clipped(

@@ -605,12 +605,14 @@ def centering_shift(corner: NDArray[np.float64], *, steps: int = 300) -> NDArray
     shift, slope = np.zeros(2), np.eye(2)
     area = covered_area(corner)
     centroid = _centroid(area)
-    for _ in range(steps):
+    for number in range(steps):
         if np.abs(centroid).max() <= 1e-11:
             break
         step = -np.linalg.pinv(slope) @ centroid
         step *= min(1.0, 0.1 / float(np.hypot(step[0], step[1])))
         shift = shift + step
+        if number == steps - 1:
+            break
         area = covered_area(corner + shift)
         moved = _centroid(area)
         slope += np.outer(moved - centroid - slope @ step, step) / (step @ step)

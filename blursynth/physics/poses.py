@@ -20,10 +20,13 @@ __all__ = [
     "hand_tremor",
     "integrate_gyro",
     "interpolate_poses",
+    "mean_quaternion",
     "mean_rotation",
     "poses_from_recording",
+    "quaternion_of",
     "random_walk",
     "rotation_matrix",
+    "rotation_of",
     "rotation_vector",
 ]
 
@@ -103,15 +106,70 @@ def mean_rotation(rotation: NDArray[np.float64], weight: NDArray[np.float64]) ->
         ``[..., N]``, >= 0; only their ratios matter.
     """
     weight = np.broadcast_to(weight, rotation.shape[:-2])
-    share = (weight / weight.sum(axis=-1, keepdims=True))[..., None]
-    start = np.argmax(weight > 0, axis=-1)[..., None, None, None]
-    mean = np.take_along_axis(rotation, start, axis=-3)[..., 0, :, :]
+    return rotation_of(mean_quaternion(quaternion_of(rotation), weight))
+
+
+def quaternion_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions ``[4, ...]`` (w, x, y, z) of rotations ``[..., 3, 3]``; the sign is arbitrary."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.moveaxis(rotation, (-2, -1), (0, 1))
+    one = np.ones_like(xx)
+    # 4 q q', of which every row is q times one of its numbers: the row of the largest is exact.
+    products = np.array(
+        [
+            [one + xx + yy + zz, zy - yz, xz - zx, yx - xy],
+            [zy - yz, one + xx - yy - zz, xy + yx, xz + zx],
+            [xz - zx, xy + yx, one - xx + yy - zz, yz + zy],
+            [yx - xy, xz + zx, yz + zy, one - xx - yy + zz],
+        ]
+    )
+    largest = np.argmax(np.einsum("ii...->i...", products), axis=0)
+    row = np.take_along_axis(products, largest[None, None], axis=0)[0]
+    return np.asarray(row / np.sqrt((row * row).sum(axis=0)))
+
+
+def rotation_of(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of :func:`quaternion_of`, for quaternions of length 1."""
+    w, x, y, z = quaternion
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.ascontiguousarray(np.moveaxis(np.array(rows), (0, 1), (-2, -1)))
+
+
+def mean_quaternion(quaternion: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """:func:`mean_rotation` of quaternions ``[4, ..., N]`` with weights ``[..., N]``: ``[4, ...]``."""
+    share = weight / weight.sum(axis=-1, keepdims=True)
+    first = np.take_along_axis(quaternion, np.argmax(weight > 0, axis=-1)[None, ..., None], axis=-1)
+    aligned = np.where((first * quaternion).sum(axis=0) < 0, -quaternion, quaternion)
+    # Their plain mean is off by the third power of the spread.
+    mean = (share * aligned).sum(axis=-1)
+    mean /= np.sqrt((mean * mean).sum(axis=0))
+    q0, q1, q2, q3 = aligned
     for _ in range(30):
-        vector = rotation_vector(np.swapaxes(mean, -1, -2)[..., None, :, :] @ rotation)
-        step = (share * vector).sum(axis=-2)
-        mean = mean @ rotation_matrix(step)
+        m0, m1, m2, m3 = mean[..., None]
+        w = m0 * q0 + m1 * q1 + m2 * q2 + m3 * q3
+        x = m0 * q1 - m1 * q0 - m2 * q3 + m3 * q2
+        y = m0 * q2 - m2 * q0 - m3 * q1 + m1 * q3
+        z = m0 * q3 - m3 * q0 - m1 * q2 + m2 * q1
+        sine = np.sqrt(x * x + y * y + z * z)
+        half = np.arctan2(sine, w)
+        scale = share * np.divide(half, sine, out=np.ones_like(sine), where=sine > 0)
+        step = np.stack([(scale * part).sum(axis=-1) for part in (x, y, z)])  # half of the turn
+        length = np.sqrt((step * step).sum(axis=0))
+        c, (sx, sy, sz) = np.cos(length), np.sinc(length / np.pi) * step
+        m0, m1, m2, m3 = mean
+        mean = np.stack(
+            [
+                m0 * c - m1 * sx - m2 * sy - m3 * sz,
+                m0 * sx + m1 * c + m2 * sz - m3 * sy,
+                m0 * sy + m2 * c + m3 * sx - m1 * sz,
+                m0 * sz + m3 * c + m1 * sy - m2 * sx,
+            ]
+        )
         # The error after a step is the step times the square of the spread.
-        if np.abs(step).max() < 1e-11:
+        if length.max() * min(4.0 * float(half.max()) ** 2, 1.0) < 1e-12:
             break
     return mean
 
@@ -246,11 +304,13 @@ def hand_tremor(
     middle = np.array([0.0, tremor_hz])[:, None, None]
     width = np.array([drift_hz, _TREMOR_WIDTH * tremor_hz])[:, None, None]
     rate = 2.0 * np.pi * (middle + width * normal)
-    height = np.sqrt(2.0 / _WAVES * np.array([1.0 - tremor_share, tremor_share]))[:, None, None]
+    height = np.repeat(np.sqrt(2.0 / _WAVES * np.array([1.0 - tremor_share, tremor_share])), _WAVES)
+    rate, phase = (np.ascontiguousarray(values.reshape(-1, 6).T) for values in (rate, phase))  # [6, waves]
 
     def process(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        waves = np.cos(rate * np.asarray(time_s)[:, None, None, None] + phase)
-        return np.asarray((height * waves).sum(axis=(1, 2)))
+        waves = rate * np.asarray(time_s)[:, None, None]
+        waves += phase
+        return np.asarray(np.einsum("naw,w->na", np.cos(waves, out=waves), height))
 
     return process
 

@@ -344,20 +344,36 @@ def reach_of_layers_px(
         return 0
     reach = largest + wider_px
     edge = 1 + UNEVEN_REACH_PX  # what says whether a pixel is at an edge
-    height, width = nearness_px.shape
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        one = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
-        other = (slice(dy, height), slice(max(0, dx), width + min(0, dx)))
-        for near, far in ((one, other), (other, one)):
-            step = nearness_px[near] - nearness_px[far]
-            jumps = step > JUMP_PX
-            if jumps.any():
-                deep = step[jumps] + SLACK_PX
-                turned = np.minimum(deep, MIRRORED_PX)
-                behind = float((size[far][jumps] + deep + (1.0 + STEEPEST) * turned).max()) + 1 + PURE_REACH_PX
-                before = 3.0 * float(size[near][jumps].max()) + SLACK_PX
-                reach = max(reach, max(behind, before) + wider_px + edge)
+    near, far = _jumps(nearness_px)
+    if near.size:
+        level, width = nearness_px.ravel(), size.ravel()
+        deep = level[near] - level[far] + SLACK_PX
+        turned = np.minimum(deep, MIRRORED_PX)
+        behind = float((width[far] + deep + (1.0 + STEEPEST) * turned).max()) + 1 + PURE_REACH_PX
+        before = 3.0 * float(width[near].max()) + SLACK_PX
+        reach = max(reach, max(behind, before) + wider_px + edge)
     return math.ceil(reach + (SLOPE_REACH_PX if sloped else 0))
+
+
+def _jumps(nearness_px: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of neighbors, diagonal ones included, of which the first is nearer by a jump: ``row * W + column``."""
+    height, width = nearness_px.shape
+    # Neighbors share a square of four pixels, and a square with a jump has a range above it: few are left to look at.
+    down, right = min(1, height - 1), min(1, width - 1)
+    above, below = nearness_px[: height - down], nearness_px[down:]
+    most, least = np.maximum(above, below), np.minimum(above, below)
+    most = np.maximum(most[:, : width - right], most[:, right:])
+    most -= np.minimum(least[:, : width - right], least[:, right:])
+    row, column = np.divmod(np.flatnonzero(most > JUMP_PX), width - right)
+    first = row * width + column
+    square = np.stack([first, first + right, first + down * width, first + down * width + right])
+    level = nearness_px.ravel()[square]
+    pairs = [(near, far) for near in range(4) for far in range(4) if near != far]
+    found = [(level[near] - level[far] > JUMP_PX, near, far) for near, far in pairs]
+    return (
+        np.concatenate([square[near][jumps] for jumps, near, _ in found]),
+        np.concatenate([square[far][jumps] for jumps, _, far in found]),
+    )
 
 
 def scene_of_layers(

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Intrinsics
-from blursynth.physics.poses import Path, Poses, mean_rotation
+from blursynth.physics.poses import Path, Poses, mean_quaternion, quaternion_of, rotation_of
 
 __all__ = [
     "CenteredOn",
@@ -36,6 +36,7 @@ __all__ = [
     "exposure_cells",
     "homography",
     "intrinsic_matrix",
+    "largest_move_px",
     "principal_point_px",
     "row_exposures",
     "row_starts_s",
@@ -113,6 +114,70 @@ class Warps:
     def __len__(self) -> int:
         """Pictures: B, or 1 for all alike."""
         return len(self.matrix)
+
+
+def largest_move_px(warps: Warps, b: int, size_px: tuple[int, int], inverse_depth: tuple[float, float] | None) -> float:
+    """A bound of how far any pixel of a picture is from the places that its light comes from, in each coordinate.
+
+    Parameters
+    ----------
+    warps, b
+        The warps, and the number of the picture among them.
+    size_px
+        Height and width of the picture.
+    inverse_depth
+        Smallest and largest inverse depth of its pixels in 1/m; None if nothing depends on it.
+
+    Raises
+    ------
+    InvalidValueError
+        A pixel looks behind the camera.
+
+    Notes
+    -----
+    The ends of every row (of a global shutter: the corners), at both depths, are moved exactly; between two depths a
+    place lies between theirs. Along a line of n px the place ``u / s`` has the second derivative
+    ``-2 s' (u' s - u s') / s^3``, whose difference is constant, so that in between a pixel leaves the chord by at most
+    ``n^2 / 4 |s' (u' s - u s')| / min(s)^3``.
+    """
+    height, width = size_px
+    first, weight = warps.first[b], warps.weight[b]
+    rolling = len(first) > 1
+    lines = np.arange(height) if rolling else np.array([0, height - 1])
+    row = lines if rolling else np.zeros(2, np.int64)
+    time = first[row][:, None] + np.arange(weight.shape[1])
+    exposed = weight[row] != 0
+    line = np.broadcast_to(lines[:, None], time.shape)[exposed].astype(np.float64)
+    time = time[exposed]
+    # [numerator of x, of y, denominator; ...]: at the start of a line, its growth along it and from line to line.
+    matrix = warps.matrix[b].transpose(1, 2, 0)
+    along, down = np.take(matrix[:, 0], time, axis=1), np.take(matrix[:, 1], time, axis=1)
+    start = down * line + np.take(matrix[:, 2], time, axis=1)
+    depths = (0.0,) if inverse_depth is None or not warps.shift[b].any() else inverse_depth
+    largest = 0.0
+    for deep in depths:
+        here = start + deep * np.take(warps.shift[b].T, time, axis=1) if deep else start
+        there = here + (width - 1.0) * along
+        nearest = min(float(here[2].min()), float(there[2].min()))
+        if not nearest > 0:
+            raise InvalidValueError(
+                "A pixel looks behind the camera.",
+                why="The motion is larger than the scene's depth or the field of view.",
+                fix="Use smaller amplitudes or a larger nearest_m.",
+            )
+        for axis in (0, 1):
+            ends = ((here, (0.0, line)[axis]), (there, (width - 1.0, line)[axis]))
+            moved = max(_most(end[axis] / end[2] - own) for end, own in ends)
+            bend = (width - 1.0) ** 2 * _most(along[2] * (along[axis] * here[2] - here[axis] * along[2]))
+            if not rolling:  # between the two rows, along both ends
+                bends = [_most(down[2] * (down[axis] * end[2] - end[axis] * down[2])) for end in (here, there)]
+                bend += (height - 1.0) ** 2 * max(bends)
+            largest = max(largest, moved + 0.25 * bend / nearest**3)
+    return largest
+
+
+def _most(values: NDArray[np.float64]) -> float:
+    return float(np.abs(values).max())
 
 
 def principal_point_px(camera: Intrinsics | None, full_size_px: ArrayLike) -> tuple[float, float]:
@@ -308,16 +373,15 @@ def _seen(
     )
 
 
-def _relative(
-    poses: Poses, weight: NDArray[np.float64], centered_on: CenteredOn, ends: Poses, middles: Poses
+def _mean_pose(
+    poses: Poses, which: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The reference orientation ``[..., 3, 3]`` and position ``[..., 3]`` of poses ``[..., N]``."""
-    if centered_on == "start":
-        return ends.orientation, ends.position_m
-    if centered_on == "mid":
-        return middles.orientation, middles.position_m
-    share = weight / weight.sum(axis=-1, keepdims=True)
-    return mean_rotation(poses.orientation, weight), (share[..., None] * poses.position_m).sum(axis=-2)
+    """The mean orientations ``[R, 3, 3]`` and positions ``[R, 3]`` of rows that see the poses ``which`` ``[R, n]``."""
+    turn, position = quaternion_of(poses.orientation)[:, which], np.zeros((len(which), 3))
+    if poses.position_m.any():
+        share = weight / weight.sum(axis=-1, keepdims=True)
+        position = (share[..., None] * poses.position_m[which]).sum(axis=-2)
+    return rotation_of(mean_quaternion(turn, weight)), position
 
 
 def warps_of_path(
@@ -360,38 +424,35 @@ def warps_of_path(
     starts = starts_s if rolling and starts_s is not None else np.zeros(1)
     times, first, weight = _seen(cells_s, starts, exposure_s, frames)
     poses = path(times)
-    if centered_on == "global_shutter" or not rolling:
-        share = weight[0]
-        chosen = Poses(poses.orientation[first[0] :][: share.size], poses.position_m[first[0] :][: share.size])
-        if centered_on == "global_shutter" and rolling:
-            everything = starts if all_starts_s is None else all_starts_s
-            all_times, begin, rows = _seen(cells_s, everything, exposure_s, frames)
-            chosen = path(all_times)
-            share = np.zeros(len(chosen))
-            np.add.at(share, begin[:, None] + np.arange(rows.shape[1]), rows)
-        at_start, at_middle = path(starts[:1]), path(starts[:1] + 0.5 * exposure_s)
-        reference_orientation, reference_position = _relative(chosen, share, centered_on, at_start, at_middle)
-        back = np.swapaxes(reference_orientation, -1, -2).reshape(3, 3)
-        turn = back @ poses.orientation
-        moved = (poses.position_m - reference_position.reshape(3)) @ back.T
+    seen = first[:, None] + np.arange(weight.shape[1])
+    one = not rolling or centered_on == "global_shutter"
+    if centered_on in ("start", "mid"):
+        reference = path((starts[:1] if one else starts) + (0.5 * exposure_s if centered_on == "mid" else 0.0))
+        orientation, position_m = reference.orientation, reference.position_m
+    elif not one or not rolling:
+        orientation, position_m = _mean_pose(poses, seen, weight)
     else:
-        # Every row is centered on its own mean, so it has its own poses, which are stored one after another.
-        which = (first[:, None] + np.arange(weight.shape[1])).ravel()
-        shape = (len(starts), weight.shape[1])
-        seen = Poses(poses.orientation[which].reshape(*shape, 3, 3), poses.position_m[which].reshape(*shape, 3))
-        at_start, at_middle = path(starts), path(starts + 0.5 * exposure_s)
-        reference_orientation, reference_position = _relative(seen, weight, centered_on, at_start, at_middle)
-        back = np.swapaxes(reference_orientation, -1, -2)[:, None]
-        turn = (back @ seen.orientation).reshape(-1, 3, 3)
-        moved = (back @ (seen.position_m - reference_position[:, None])[..., None])[..., 0].reshape(-1, 3)
-        first = np.arange(len(starts), dtype=np.int64) * weight.shape[1]
-    # K A K^-1 as two products of tall matrices; with a rolling shutter there are tens of thousands of A.
-    right = (turn.reshape(-1, 3) @ np.linalg.inv(intrinsics)).reshape(-1, 3, 3)
-    matrix = (intrinsics @ right.transpose(1, 0, 2).reshape(3, -1)).reshape(3, -1, 3).transpose(1, 0, 2).copy()
+        all_times, begin, rows = _seen(cells_s, starts if all_starts_s is None else all_starts_s, exposure_s, frames)
+        share = np.zeros((1, len(all_times)))
+        np.add.at(share[0], begin[:, None] + np.arange(rows.shape[1]), rows)
+        orientation, position_m = _mean_pose(path(all_times), np.arange(len(all_times))[None], share)
+    # Where every row is centered on its own pose, it has warps of its own, which are stored one after another.
+    which = np.arange(len(times))[None] if one else seen
+    first = first if one else np.arange(len(starts), dtype=np.int64) * weight.shape[1]
+    back = np.swapaxes(orientation, -1, -2)
+    # K A K^-1, A = R_0' R, transposed: every pose once, then all that a row sees by one product.
+    poses_t = np.swapaxes(poses.orientation @ np.linalg.inv(intrinsics), -1, -2)
+    seen_t = poses_t[which].reshape(len(which), -1, 3) @ np.swapaxes(intrinsics @ back, -1, -2)
+    matrix = np.ascontiguousarray(np.swapaxes(seen_t.reshape(-1, 3, 3), -1, -2))
     # A roll about the optical axis is affine; the product's rounding would cost it a division per pixel.
-    flat = (turn[:, 2, :2] == 0).all(axis=1)
-    matrix[flat, 2] = (0.0, 0.0, 1.0)
-    return Warps(matrix[None], (moved @ intrinsics.T)[None], first[None], weight[None])
+    upright = [(turns[:, 2, :2] == 0).all(axis=1) for turns in (back, poses.orientation)]
+    flat = upright[0][:, None] & upright[1][which]
+    matrix[flat.ravel(), 2] = (0.0, 0.0, 1.0)
+    shift = np.zeros((matrix.shape[0], 3))
+    if poses.position_m.any():
+        moved = (poses.position_m[which] - position_m[:, None]) @ orientation
+        shift = moved.reshape(-1, 3) @ intrinsics.T
+    return Warps(matrix[None], shift[None], first[None], weight[None])
 
 
 def zoom_warps(

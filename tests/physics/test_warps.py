@@ -18,6 +18,7 @@ from blursynth.physics.warps import (
     exposure_cells,
     homography,
     intrinsic_matrix,
+    largest_move_px,
     row_exposures,
     row_starts_s,
     warps_of_path,
@@ -139,3 +140,34 @@ def test_zoom_keeps_its_center_and_its_mean() -> None:
     assert np.abs(center - (30.0, 20.0, 1.0)).max() <= 1e-12
     assert np.log(warps.matrix[0, :, 0, 0]).mean() == pytest.approx(0.0, abs=1e-14)
     assert np.array_equal(zoom_warps(1.0, (2.0, 3.0), [[0, 0], [6, 8]], step_px=1.0).matrix[0, 0], np.eye(3))
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+@pytest.mark.parametrize("deep", [None, (0.1, 1.5)])
+def test_the_largest_move_is_a_bound_and_not_far_off(rolling: bool, deep: tuple[float, float] | None) -> None:
+    """Against all pixels, times and some depths of wide pictures, whose moves bend most."""
+    height, width = 61, 90
+    for seed in range(8):
+        process = hand_tremor(seed, drift_hz=3.0, tremor_hz=9.0, tremor_share=0.1)
+
+        def path(time_s: np.ndarray, process=process) -> Poses:  # type: ignore[no-untyped-def]
+            state = process(time_s)
+            return Poses(rotation_matrix(0.1 * state[:, :3]), 0.02 * state[:, 3:] * (deep is not None))
+
+        intrinsics = intrinsic_matrix(Intrinsics(8.0, 100.0), (height, width))
+        cells = exposure_cells(path, intrinsics, (height, width), 0.2, step_px=2.0, nearest_m=0.5)
+        starts = row_starts_s(np.arange(height), height, 0.1 * rolling)
+        warps = warps_of_path(path, cells, intrinsics, exposure_s=0.1, starts_s=starts)
+        y, x = np.mgrid[:height, :width].astype(float)
+        row = np.arange(height) if rolling else np.zeros(height, int)
+        time = warps.first[0][row][:, None] + np.arange(warps.weight.shape[2])
+        pixels = np.stack([x, y, np.ones_like(x)], axis=-1)
+        seen = np.einsum("ytij,yxj->ytxi", warps.matrix[0][time], pixels)
+        largest = 0.0
+        for q in np.linspace(*(deep or (0.0, 0.0)), 5):
+            place = seen + q * warps.shift[0][time][:, :, None]
+            moves = np.abs(place[..., :2] / place[..., 2:] - pixels[:, None, :, :2])
+            largest = max(largest, float(moves[warps.weight[0][row] > 0].max()))
+        bound = largest_move_px(warps, 0, (height, width), deep)
+        assert largest <= bound + 1e-9
+        assert bound <= 1.5 * largest

@@ -499,10 +499,10 @@ def _checked(image: NDArray[np.floating], warps: Warps, inverse_depth: Any, bord
 def _check_ahead(warps: Warps, b: int, height: int, width: int, inverse_depth: Any) -> None:
     """Refuse pixels that look along or behind the plane of the camera."""
     m, h = warps.matrix[b], warps.shift[b]
-    ends = np.zeros(2) if inverse_depth is None else np.array([inverse_depth.min(), inverse_depth.max()], np.float64)
-    y, x = np.array([0.0, height - 1.0]), np.array([0.0, width - 1.0])
-    s = m[:, 2, 0, None, None, None] * x + m[:, 2, 1, None, None, None] * y[:, None] + m[:, 2, 2, None, None, None]
-    if (s + h[:, 2, None, None, None] * ends[:, None, None] > 0).all():
+    least = m[:, 2, 2] + np.minimum(m[:, 2, 0] * (width - 1.0), 0.0) + np.minimum(m[:, 2, 1] * (height - 1.0), 0.0)
+    if inverse_depth is not None:
+        least = least + np.minimum(h[:, 2] * float(inverse_depth.min()), h[:, 2] * float(inverse_depth.max()))
+    if (least > 0).all():
         return
     # The corners are only a bound: which rows see which time, and at which depth, depends on the pixels.
     first, weight = warps.first[b], warps.weight[b]

@@ -19,7 +19,15 @@ from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics
 from blursynth.physics.poses import Path
-from blursynth.physics.warps import CenteredOn, Warps, exposure_cells, intrinsic_matrix, row_starts_s, warps_of_path
+from blursynth.physics.warps import (
+    CenteredOn,
+    Warps,
+    exposure_cells,
+    intrinsic_matrix,
+    largest_move_px,
+    row_starts_s,
+    warps_of_path,
+)
 
 __all__ = ["MovingCamera", "View", "WarpBlur"]
 
@@ -122,8 +130,7 @@ class WarpBlur(Degradation):
     def reach_px(self, frame: Frame) -> int | None:
         largest = 0.0
         for b in range(len(frame)):
-            moves, _ = self._displacements(frame, b)
-            largest = max(largest, float(np.abs(moves).max()))
+            largest = max(largest, largest_move_px(self.warps(frame, b), 0, frame.size_px, self._depths(frame, b)))
         # One for the second of the two pixels that a place between them reads, rounding set aside.
         return math.ceil(largest - 1e-6) + (0 if largest == 0 else 1)
 
@@ -140,16 +147,17 @@ class WarpBlur(Degradation):
             largest = max(largest, float(np.hypot(centroid[:, :, 0], centroid[:, :, 1]).max()))
         return largest
 
+    def _depths(self, frame: Frame, b: int) -> tuple[float, float] | None:
+        """The smallest and the largest inverse depth of picture ``b``, or None when the blur does not depend on it."""
+        inverse = self.inverse_depth(frame, b)
+        return None if inverse is None else (float(inverse.min()), float(inverse.max()))
+
     def _displacements(self, frame: Frame, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Moves ``[depths, rows, n, (x, y), columns]`` in px at a grid of pixels, and the weights ``[rows, n]``."""
         warps = self.warps(frame, b)
         height, width = frame.size_px
-        smallest = self.smallest_depth_m()
-        inverse = np.zeros(1)
-        if smallest is not None:
-            found = self.inverse_depth(frame, b)
-            assert found is not None
-            inverse = np.array([float(found.min()), float(found.max())])
+        depths = self._depths(frame, b)
+        inverse = np.zeros(1) if depths is None else np.array(depths)
         # Corners, and enough points between them for curved motion; with a rolling shutter, rows move differently.
         columns = np.unique(np.linspace(0, width - 1, 9).round())
         rows = np.arange(height) if warps.first.shape[1] > 1 else np.unique(np.linspace(0, height - 1, 9).round())
@@ -222,15 +230,7 @@ class MovingCamera(WarpBlur):
         camera = known_camera(view.camera, kind=self.kind, why="The focal length converts angles to pixels.")
         readout_s, from_bottom = self.readout()
         height = view.full_size_px[0]
-        path = self.principal_path(camera, view.full_size_px)
-        cells = exposure_cells(
-            path,
-            intrinsic_matrix(camera, view.full_size_px),
-            view.full_size_px,
-            self.exposure_s + readout_s,
-            step_px=self.step_px,
-            nearest_m=self.nearest_m,
-        )
+        path, cells = _motion(self, camera, view.full_size_px)
         # A window's margin may lie beyond the full picture; those rows see what its outermost rows see.
         rows = np.clip(view.origin_px[0] + np.arange(view.size_px[0]), 0, height - 1)
         return warps_of_path(
@@ -243,3 +243,18 @@ class MovingCamera(WarpBlur):
             centered_on=self.target_pose(),
             frames=self.frames,
         )
+
+
+@lru_cache(maxsize=64)
+def _motion(blur: MovingCamera, camera: Intrinsics, full_size_px: tuple[int, int]) -> tuple[Path, NDArray[np.float64]]:
+    """The path of a camera and the boundaries of its parts, which all windows of a picture share."""
+    path = blur.principal_path(camera, full_size_px)
+    cells = exposure_cells(
+        path,
+        intrinsic_matrix(camera, full_size_px),
+        full_size_px,
+        blur.exposure_s + blur.readout()[0],
+        step_px=blur.step_px,
+        nearest_m=blur.nearest_m,
+    )
+    return path, cells
