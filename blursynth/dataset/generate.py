@@ -283,7 +283,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)
         arrays = renderer.render(placement)
-        sizes = [len(encode_chunk(array)) for array in arrays.values()]
+        sizes = [len(encode_chunk(array, spec.codec)) for array in arrays.values()]
         times.append(time.perf_counter() - start)
         reach = max(reach, placement.window.reach or 0)
         stored += sum(sizes) + 2500  # and its record
