@@ -130,18 +130,18 @@ class Dataset(Samples):
         found: list[NDArray[Any]] = []
         jobs: list[tuple[ShardReader, NDArray[Any], int, int]] = []
         for spec in (self._arrays[name] for name in names):
+            readers = {shard: self._reader(spec, shard) for shard, _, _ in places}
             if len(indices) * spec.nbytes > _CHECKED_BYTES:
-                for shard, group in groupby(places, itemgetter(0)):
-                    self._reader(spec, shard).require([0] if spec.whole else [position for _, position, _ in group])
+                for shard, position, _ in places:
+                    readers[shard].require(0 if spec.whole else position)
             out = np.empty((len(indices), *spec.shape), spec.dtype)
             found.append(out)
-            for shard, group in groupby(places, itemgetter(0)):
-                reader = self._reader(spec, shard)
-                _, positions, rows = zip(*group, strict=True)
-                if spec.whole:
-                    out[list(rows)] = reader.read([0])[0][list(positions)]
-                else:
-                    jobs += [(reader, out, position, row) for position, row in zip(positions, rows, strict=True)]
+            if spec.whole:
+                tables = {shard: reader.read([0])[0] for shard, reader in readers.items()}
+                for shard, position, row in places:
+                    out[row] = tables[shard][position]
+            else:
+                jobs += [(readers[shard], out, position, row) for shard, position, row in places]
 
         def read(first: int, last: int) -> None:
             for _, group in groupby(jobs[first:last], itemgetter(0)):

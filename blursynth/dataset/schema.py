@@ -66,7 +66,7 @@ class ArraySpec:
     dimensions: tuple[str, ...]
     whole: bool = False  # one chunk for the whole shard (small columns) instead of one per sample
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of one sample."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize

@@ -41,6 +41,8 @@ _FLAGS = 1 << 5 | 0x04  # lz4, bits shuffled
 _COPIED = 0x02  # incompressible data are copied
 _OPTIONAL_FLAGS = _COPIED | 0x10  # and whether blocks are split by byte
 _HIGHEST_RATIO = 255  # of lz4
+_MOST_READ = 2**26  # bytes that are copied through one buffer
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 def encode_chunk(array: NDArray[Any], codec: Codec = "lz4") -> bytes:
@@ -177,14 +179,14 @@ class ShardReader:
             raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes compressed)")
         return offset, size
 
-    def require(self, positions: Sequence[int]) -> None:
-        """Refuse chunks that are absent or too short for their shape before memory is allocated for them."""
-        for position in positions:
-            self._place(position)
+    def require(self, position: int) -> None:
+        """Refuse a chunk that is absent or too short for its shape before memory is allocated for it."""
+        self._place(position)
 
     def read(self, positions: Sequence[int]) -> NDArray[Any]:
         """The chunks at ``positions`` as one array ``[len(positions), *shape]``."""
-        self.require(positions)
+        for position in positions:
+            self.require(position)
         out = np.empty((len(positions), *self.shape), self.dtype)
         self.read_into(positions, out, range(len(positions)))
         return out
@@ -192,7 +194,7 @@ class ShardReader:
     def read_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
         """Decode the chunk ``positions[k]`` into ``out[rows[k]]``, which must be contiguous."""
         try:
-            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            handle = os.open(self.path, _READ_ONLY)
         except OSError as error:
             raise _unreadable(self.path, error) from None
         # One for all chunks, since fresh memory costs as much as reading into it.
@@ -204,7 +206,7 @@ class ShardReader:
                     sound = _read_plain(handle, offset, out[row])
                 else:
                     part = buffer[:size]
-                    sound = _read_at(handle, offset, part) and decode_chunk(part, out[row])
+                    sound = _read_at(handle, offset, [part]) and decode_chunk(part, out[row])
                 if not sound:
                     stream = "" if self.codec == "none" else " or its compressed stream"
                     raise self._damaged(position, f"is damaged (its crc32c{stream} is wrong)")
@@ -229,23 +231,22 @@ def _read_plain(handle: int, offset: int, out: NDArray[Any]) -> bool:
     keeps nothing open. What is checked is what was read, so that a file that changes meanwhile cannot slip through.
     """
     plain, crc = _bytes_of(out), np.empty(4, np.uint8)
-    if not (_read_at(handle, offset, plain) and _read_at(handle, offset + plain.nbytes, crc)):
-        return False
-    return _crc32c(plain) == crc.tobytes()
+    return _read_at(handle, offset, [plain, crc]) and _crc32c(plain) == crc.tobytes()
 
 
-def _read_at(handle: int, offset: int, out: NDArray[np.uint8]) -> bool:
-    """Fill ``out`` from a file; False if the file ends before."""
-    done = 0
-    while done < len(out):  # a system reads at most 2 GiB at a time
-        if hasattr(os, "preadv"):
-            read = os.preadv(handle, [out[done:]], offset + done)
-        else:
-            os.lseek(handle, offset + done, os.SEEK_SET)
-            data = os.read(handle, len(out) - done)
-            read = len(data)
-            out[done : done + read] = np.frombuffer(data, np.uint8)
-        if read == 0:
-            return False
-        done += read
+def _read_at(handle: int, offset: int, parts: Sequence[NDArray[np.uint8]]) -> bool:
+    """Fill arrays of bytes one after another from a file; False if it ends before."""
+    total = sum(map(len, parts))
+    if hasattr(os, "preadv") and os.preadv(handle, parts, offset) == total:
+        return True
+    for part in parts:  # where there is no preadv, and for more than the 2 GiB that it reads at a time
+        done = 0
+        while done < len(part):
+            os.lseek(handle, offset, os.SEEK_SET)
+            data = os.read(handle, min(len(part) - done, _MOST_READ))
+            if not data:
+                return False
+            part[done : done + len(data)] = np.frombuffer(data, np.uint8)
+            done += len(data)
+            offset += len(data)
     return True
