@@ -197,8 +197,18 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Loading numba and the codecs can take longer than making a shard; the server does it once for all workers.
-    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.backends.cpu"])
+    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.dataset.preloaded"])
     return context
+
+
+def start_early(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> None:
+    """Let the fork server load its libraries, which takes seconds, while this process still looks at the request."""
+    if engine == "local" and workers > 1 and tasks > 1 and sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        _context()
+        with _single_threaded(), _ctrl_c_waits():
+            forkserver.ensure_running()
 
 
 @contextmanager

@@ -182,10 +182,9 @@ def test_a_read_only_installation_of_another_user() -> None:
 
 
 def test_threads_keep_to_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from blursynth.backends.cpu import threads
+    from blursynth.backends import threads
 
     monkeypatch.setattr(threads, "available_cores", lambda: 1)
-    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     try:
         threads._all_threads.cache_clear()

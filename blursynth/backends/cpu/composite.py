@@ -28,7 +28,7 @@ from blursynth.backends.checks import check_image, check_scene
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
 from blursynth.backends.cpu.convolve_direct import _continued
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene

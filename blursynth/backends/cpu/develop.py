@@ -20,7 +20,7 @@ from blursynth.backends.checks import check_development, check_image, check_orig
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.batches import of_shape
 from blursynth.physics.development import DevelopParameters

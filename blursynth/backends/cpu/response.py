@@ -20,7 +20,7 @@ from blursynth.backends.checks import check_display, check_levels, check_table
 from blursynth.backends.cpu.codes import find_codes, look_up
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.intrinsics import fma, rint
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]

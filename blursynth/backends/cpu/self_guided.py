@@ -16,7 +16,7 @@ from blursynth.backends.checks import check_guided, check_image
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import fill_patch
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 
 __all__ = ["self_guided"]

@@ -33,7 +33,7 @@ from blursynth.backends.cpu.noise import (
     standard_normal,
     words,
 )
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.physics.batches import of_shape
 from blursynth.physics.mosaic import RED, pattern_colors

@@ -36,7 +36,6 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
-from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.backends.cpu.warp_mean_block import (
     AFFINE,
     DEPTH,
@@ -47,6 +46,7 @@ from blursynth.backends.cpu.warp_mean_block import (
     blend_block,
     send_block,
 )
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.warps import Warps
 
