@@ -46,6 +46,9 @@ class Degradation(Kind):
     blurs: ClassVar[bool] = False
     """Whether it spreads light over pixels deterministically, without noise: what deblurring undoes."""
 
+    in_one_call: ClassVar[bool] = False
+    """Whether kinds that share this :meth:`apply` may be applied in one call: it asks the steps, and not the class."""
+
     @classmethod
     def example(cls) -> Self:
         """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
@@ -473,19 +476,25 @@ def cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Win
 
 
 def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
-    """Apply ``steps[b]`` to picture ``b``, those of one kind in one call."""
+    """Apply ``steps[b]`` to picture ``b``, those of one kind, or of kinds that go together, in one call."""
     for kind in dict.fromkeys(map(type, steps)):
         _check_encoding(kind, frame)
-    return in_groups(steps, frame, type, lambda alike, part: type(alike[0]).apply(alike, part))
+
+    def sort(step: Degradation) -> object:
+        kind: Any = type(step)
+        return kind.apply.__func__ if kind.in_one_call else kind
+
+    return in_groups(steps, frame, sort, lambda alike, part: type(alike[0]).apply(alike, part))
 
 
-S = TypeVar("S", bound=Degradation)
+S = TypeVar("S")
+D = TypeVar("D", bound=Degradation)
 
 
 def in_groups(
     steps: Sequence[S], frame: Frame, key: Callable[[S], object], act: Callable[[Sequence[S], Frame], Frame]
 ) -> Frame:
-    """Act on the pictures whose steps have one key in one call, and put the results back in order."""
+    """Act on the pictures whose steps (or numbers of steps) have one key in one call, and put the results in order."""
     groups: dict[object, list[int]] = {}
     for b, step in enumerate(steps):
         groups.setdefault(key(step), []).append(b)
@@ -496,7 +505,7 @@ def in_groups(
     return Frame.stack(parts)[order.tolist()]
 
 
-def one_by_one(steps: Sequence[S], frame: Frame, act: Callable[[S, Frame], Any]) -> Frame:
+def one_by_one(steps: Sequence[D], frame: Frame, act: Callable[[D, Frame], Any]) -> Frame:
     """The frame with the images that ``act`` makes of each step and its picture, a frame of one."""
     pictures = [one.with_image(act(step, one)) for step, one in zip(steps, frame, strict=True)]
     return frame.with_image(pictures[0].image if len(pictures) == 1 else Frame.stack(pictures).image)

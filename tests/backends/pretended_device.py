@@ -100,7 +100,8 @@ class PretendedDevice(TorchDispatchMode):
         self.operations: Counter[str] = Counter()
         """Operations of torch that start something on the device, by name."""
         self.waits: Counter[str] = Counter()
-        self.sent, self.sent_bytes = 0, 0
+        self.sent, self.sent_bytes, self.pinned = 0, 0, 0
+        """Copies to the device, their bytes, and how many tensors were pinned first, as all copies should be."""
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -110,6 +111,9 @@ class PretendedDevice(TorchDispatchMode):
         there = any(isinstance(value, There) for value in flat)
         devices = {value.type for value in flat if isinstance(value, torch.device)}
         to_device = bool(devices & {"cuda", "meta"})
+        if name in ("aten::pin_memory", "aten::_pin_memory"):
+            self.pinned += 1
+            return args[0].clone()
         if function.namespace == "blursynth" and there and name.partition("::")[2].partition(".")[0] in on_device():
             with self:
                 return on_device()[name.partition("::")[2].partition(".")[0]](*args)
@@ -164,8 +168,8 @@ class PretendedDevice(TorchDispatchMode):
 
         patches = (
             mock.patch.object(interpreter.InterpretedFunction, "__getitem__", start),
-            mock.patch.object(torch.cuda, "device", lambda device: nullcontext()),
-            mock.patch.object(torch.cuda, "_lazy_init", lambda: None),
+            mock.patch.object(torch.cuda, "device", return_value=nullcontext()),
+            mock.patch.object(torch.cuda, "_lazy_init", return_value=None),
         )
         before = torch._C._only_lift_cpu_tensors()
         torch._C._set_only_lift_cpu_tensors(True)  # numbers are made on the CPU and sent, not made on the device

@@ -87,7 +87,7 @@ def test_a_batch_on_grids_of_their_own_equals_its_pictures() -> None:
 
 
 @pytest.mark.parametrize(("top", "left"), [(16, 32), (21, 45), (50, 63)])
-def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) -> None:
+def test_a_window_with_margin_equals_the_whole_of_a_derivative(top: int, left: int) -> None:
     image = torch.from_numpy(photographs()[:1])
     reach = bs.kinds.Jpeg(quality=50).reach_px(bs.Frame(image, "display"))
     assert reach is not None
