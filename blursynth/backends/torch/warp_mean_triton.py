@@ -61,7 +61,7 @@ def _warp(
     coefficient,  # [N, T, 12]
     first,  # [N, R]
     weight,  # [N, R, seen]
-    count,  # [N] how many of them have weight
+    with_weight,  # [N] how many of them have weight
     channels,
     height,
     width,
@@ -98,7 +98,7 @@ def _warp(
         shares = weight + inside * seen
     total = tl.zeros((ROWS, COLUMNS), number)
     planes = channels if MODE == 2 else 1
-    for k in range(tl.load(count + n)):
+    for k in range(tl.load(with_weight + n)):
         share = tl.load(shares + k)
         time = tl.load(moments) + k
         down, across, ahead, slope_down, slope_across = _displacement(coefficient + (n * times + time) * 12, y, x, q)

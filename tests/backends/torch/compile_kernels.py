@@ -28,7 +28,7 @@ WHOLE = {
     "order",
     "kernel",
     "tile_reach",
-    "count",
+    "with_weight",
     "pending",
     "found",
 }
