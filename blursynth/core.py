@@ -46,6 +46,9 @@ class Degradation(Kind):
     blurs: ClassVar[bool] = False
     """Whether it spreads light over pixels deterministically, without noise: what deblurring undoes."""
 
+    in_one_call: ClassVar[bool] = False
+    """Whether kinds that share this :meth:`apply` may be applied in one call: it asks the steps, and not the class."""
+
     @classmethod
     def example(cls) -> Self:
         """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
@@ -226,15 +229,7 @@ class Draw:
         Frame(1x1x32x48 linear)
         """
         check_frame("a draw", frame)
-        window, reach = _around((self,) * len(frame), frame, window, margin_px, reach)
-        # Steps at the start that both pictures share (decoding, the depth of the scene) run once.
-        differ = (n for n, (_, step) in enumerate(self.steps) if self.target == "source" or step.target() != step)
-        alike = next(differ, len(self.steps))
-        positions = range(len(self.steps))
-        frame, window = _through((self,) * len(frame), frame, window, reach, positions[:alike])
-        blurred, _ = _through((self,) * len(frame), frame, window, reach, positions[alike:])
-        rest = Draw(self.steps[alike:], self.target)
-        return Pair(sharp=rest.target_draw()(frame, window=window), blurred=blurred)
+        return pairs((self,) * len(frame), frame, window=window, margin_px=margin_px, reach=reach)
 
     def kernel(self, *, normalized: bool = True) -> NDArray[np.float64] | None:
         """The point spread of the draw: the blurs of all steps, convolved with one another.
@@ -386,6 +381,41 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
     return _through(draws, frame, window, reach, range(lengths.pop() if lengths else 0))[0]
 
 
+def pairs(
+    draws: Sequence[Draw],
+    frame: Frame,
+    *,
+    window: Window | None = None,
+    margin_px: int = 0,
+    reach: Reach | None = None,
+) -> Pair:
+    """:meth:`Draw.pair` of a batch with a draw for each picture, all of one recipe; see :func:`apply`."""
+    window, reach = _around(draws, frame, window, margin_px, reach)
+    # Steps at the start that both pictures share (decoding, the depth of the scene) run once.
+    positions = range(len(draws[0].steps))
+    own = {id(draw): draw for draw in draws}
+    alike = min(map(_shared_steps, own.values()))
+    frame, window = _through(draws, frame, window, reach, positions[:alike])
+    blurred, _ = _through(draws, frame, window, reach, positions[alike:])
+    rest = {name: Draw(draw.steps[alike:], draw.target).target_draw() for name, draw in own.items()}
+    return Pair(sharp=apply([rest[id(draw)] for draw in draws], frame, window=window), blurred=blurred)
+
+
+def _shared_steps(draw: Draw) -> int:
+    """How many steps at the start are the same for both pictures."""
+    differ = (n for n, (_, step) in enumerate(draw.steps) if draw.target == "source" or step.target() != step)
+    return next(differ, len(draw.steps))
+
+
+def known_reach(draws: Sequence[Draw], frames: Sequence[Frame], needs_px: Sequence[Sequence[int]]) -> Reach:
+    """The reach of a batch whose pictures' own margins are known, from :attr:`Reach.needs_px` of each.
+
+    ``frames`` are the pictures with the common margin, one by one and without pixels.
+    """
+    seen = [draw.seen(one) for draw, one in zip(draws, frames, strict=True)]
+    return Reach(tuple(map(max, zip(*needs_px, strict=True))), _geometry_of(draws, seen))
+
+
 def _around(
     draws: Sequence[Draw], frame: Frame, window: Window | None, margin_px: int, known: Reach | None
 ) -> tuple[Window | None, Reach]:
@@ -434,14 +464,19 @@ def _reach_of(draws: Sequence[Draw], frame: Frame, seen: Sequence[Sequence[Frame
         if len(known) < len(reaches):
             return None
         needs = list(map(max, needs, [*accumulate(reversed(known), initial=0)][::-1]))
+    return Reach(tuple(needs), _geometry_of([draw for draw, _ in chosen], seen))
+
+
+def _geometry_of(draws: Sequence[Draw], seen: Sequence[Sequence[Frame]]) -> tuple[Sequence[Frame] | None, ...]:
+    """:attr:`Reach.geometry` from the frames after each step of each draw."""
     geometry: list[Sequence[Frame] | None] = []
     exact = True
     for position in range(len(draws[0].steps)):
-        steps = [draw.steps[position][1] for draw, _ in chosen]
+        steps = [draw.steps[position][1] for draw in draws]
         exact = exact and all(type(step).geometry is Degradation.geometry for step in steps)
         of_step = exact and all(step.sets_geometry for step in steps)
         geometry.append([after[position].without_pixels() for after in seen] if of_step else None)
-    return Reach(tuple(needs), tuple(geometry))
+    return tuple(geometry)
 
 
 def _through(
@@ -473,19 +508,25 @@ def cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Win
 
 
 def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
-    """Apply ``steps[b]`` to picture ``b``, those of one kind in one call."""
+    """Apply ``steps[b]`` to picture ``b``, those of one kind, or of kinds that go together, in one call."""
     for kind in dict.fromkeys(map(type, steps)):
         _check_encoding(kind, frame)
-    return in_groups(steps, frame, type, lambda alike, part: type(alike[0]).apply(alike, part))
+
+    def sort(step: Degradation) -> object:
+        kind: Any = type(step)
+        return kind.apply.__func__ if kind.in_one_call else kind
+
+    return in_groups(steps, frame, sort, lambda alike, part: type(alike[0]).apply(alike, part))
 
 
-S = TypeVar("S", bound=Degradation)
+S = TypeVar("S")
+D = TypeVar("D", bound=Degradation)
 
 
 def in_groups(
     steps: Sequence[S], frame: Frame, key: Callable[[S], object], act: Callable[[Sequence[S], Frame], Frame]
 ) -> Frame:
-    """Act on the pictures whose steps have one key in one call, and put the results back in order."""
+    """Act on the pictures whose steps (or numbers of steps) have one key in one call, and put the results in order."""
     groups: dict[object, list[int]] = {}
     for b, step in enumerate(steps):
         groups.setdefault(key(step), []).append(b)
@@ -496,7 +537,7 @@ def in_groups(
     return Frame.stack(parts)[order.tolist()]
 
 
-def one_by_one(steps: Sequence[S], frame: Frame, act: Callable[[S, Frame], Any]) -> Frame:
+def one_by_one(steps: Sequence[D], frame: Frame, act: Callable[[D, Frame], Any]) -> Frame:
     """The frame with the images that ``act`` makes of each step and its picture, a frame of one."""
     pictures = [one.with_image(act(step, one)) for step, one in zip(steps, frame, strict=True)]
     return frame.with_image(pictures[0].image if len(pictures) == 1 else Frame.stack(pictures).image)

@@ -738,6 +738,10 @@ def _chosen(value: Any, chosen: Any) -> Any:
         return value.then(lambda values: values[chosen])
     if isinstance(value, tuple):
         return tuple(value[i] for i in np.arange(len(value))[chosen]) if value else ()
+    library: Any = array_library(value)
+    if library is not None and _is_on_device(value) and not isinstance(chosen, slice):
+        # Without numbers of pictures that would have to be sent to the device first.
+        return library.stack([value[i] for i in np.arange(len(value))[chosen]])
     return value[chosen]
 
 
@@ -905,6 +909,11 @@ def _of_shape(name: str, values: Any, shape: tuple[int, int, int], **reasons: st
     return values
 
 
+def _is_on_device(values: Any) -> bool:
+    """Whether looking at the values would wait for a device."""
+    return not isinstance(values, np.ndarray) and values.device.type != "cpu"
+
+
 def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(labels) is None:
         raise InvalidValueError(f"labels must be an array [B, H, W], got {_describe(labels)}.")
@@ -916,6 +925,8 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
             f"labels must be integers, got {labels.dtype}.",
             fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n are the objects.",
         )
+    if _is_on_device(labels):
+        return labels
     least, most = (int(labels.min()), int(labels.max())) if 0 not in tuple(labels.shape) else (0, 0)
     if least < 0 or most >= 2**31:
         raise InvalidValueError(

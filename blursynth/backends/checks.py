@@ -35,6 +35,7 @@ __all__ = [
     "check_guided",
     "check_image",
     "check_levels",
+    "check_one_each",
     "check_origin",
     "check_plane",
     "check_scene",
@@ -233,6 +234,12 @@ def check_count(records: str, count: int, batch: int) -> None:
         raise InvalidValueError(
             f"There are {count} {records} for {batch} pictures.", fix="Pass one for all pictures, or one per picture."
         )
+
+
+def check_one_each(records: str, count: int, batch: int) -> None:
+    """Raise ``InvalidValueError`` unless a list has one record for each picture."""
+    if count != batch:
+        raise InvalidValueError(f"A list of {records} must have one for each of the {batch} pictures, got {count}.")
 
 
 def check_seed(seed: Any, batch: int, *, traced: bool = False) -> NDArray[Any]:

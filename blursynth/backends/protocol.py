@@ -84,14 +84,16 @@ class Backend(Protocol):
         """
         ...
 
-    def warp_mean(self, image: Any, warps: Warps, inverse_depth: Any | None = None, *, border: Border) -> Any:
+    def warp_mean(
+        self, image: Any, warps: Warps | Sequence[Warps], inverse_depth: Any | None = None, *, border: Border
+    ) -> Any:
         """Weighted mean of the pictures a moving camera sees: ``y(p) = sum_t weight(row of p, t) x(place(p, t))``.
 
         Interpolation is bilinear. ``inverse_depth`` ``[B, H, W]`` in 1/m is finite; it may be None if the camera only
         rotates or zooms. With depth this is the gather form: each pixel of the result moves as far as its own depth
         says, and occlusion is not modeled (see :meth:`composite`). Refused are translation without depth, and pixels
         that look behind the camera (on CUDA and with depth these become NaN). Tensors are differentiable once by the
-        inverse depth too, and not by the warps.
+        inverse depth too, and not by the warps. A list has the warps of each picture, however many times each sees.
         """
         ...
 
@@ -144,13 +146,14 @@ class Backend(Protocol):
         """
         ...
 
-    def composite(self, image: Any, scene: Scene, *, border: Border) -> Any:
+    def composite(self, image: Any, scene: Scene | Sequence[Scene], *, border: Border) -> Any:
         """Spread the light of every patch of a scene, with nearer slices covering farther ones.
 
         The definition is :func:`blursynth.backends.oracle.composite.composite`. With ``CONSTANT`` the scene continues
         as with ``REPLICATE``, but black. There is no derivative by the scene: which surface covers which is a matter of
         order, and the shares of light are cut off (``min``) where nearer surfaces leave no room. For a derivative
-        through depth use :meth:`convolve_varying`, which has no occlusion.
+        through depth use :meth:`convolve_varying`, which has no occlusion. A list has the scene of each picture, with
+        parts that are alike; the result is that of each by itself, in one launch on CUDA devices.
         """
         ...
 

@@ -36,7 +36,7 @@ from blursynth.recipe.recipe import Recipe
 from blursynth.records.streams import Stream, shuffled_place
 from blursynth.records.text import path_of
 
-__all__ = ["Placement", "Renderer", "Window"]
+__all__ = ["Placement", "Renderer", "Window", "values_of"]
 
 ATTEMPTS = 32  # attempts to choose another source or window before giving up
 WINDOWS = 16  # of one source that are checked for detail before another source is taken
@@ -176,7 +176,7 @@ class Renderer:
         """How much detail the window of a sample shows, before any blur; see :func:`detail_of`."""
         window, picture = placement.window, self._picture(placement.source)
         rows, columns = (slice(start, start + window.size) for start in (window.top, window.left))
-        return detail_of(_values(picture.codes[None, :, rows, columns])[0], self._encoding(placement.source))
+        return detail_of(values_of(picture.codes[None, :, rows, columns])[0], self._encoding(placement.source))
 
     def _fitted(
         self, index: int, source: int, place: tuple[float, float], draw: Draw | None
@@ -238,10 +238,14 @@ class Renderer:
 
     def frame(self, source: int, window: Window) -> Frame:
         """A window with its margin, before any blur; the whole picture where the reach is unbounded."""
+        return self.region(source, *self.extent(source, window))
+
+    def extent(self, source: int, window: Window) -> Rectangle:
+        """The rectangle of :meth:`frame`."""
         if window.reach is None:
-            return self.region(source, 0, 0, *self.size_px(source))
+            return 0, 0, *self.size_px(source)
         top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-        return self.region(source, top, left, span, span)
+        return top, left, span, span
 
     def around(self, source: int, window: Window) -> Frame:
         """What a reach may depend on: depth, labels and position of a window with its margin, without pixels."""
@@ -261,7 +265,7 @@ class Renderer:
         """The arrays of a sample, if its source picture has not changed since the scan."""
         window = placement.window
         try:
-            known = self._latest[1] if self._latest is not None and self._latest[0] is placement else None
+            known = self.known_reach(placement)
             pair = placement.draw.pair(self.frame(placement.source, window), margin_px=window.reach or 0, reach=known)
             if window.reach is None:
                 corner = (window.top, window.left, window.size, window.size)
@@ -309,18 +313,19 @@ class Renderer:
 
     def region(self, source: int, top: int, left: int, height: int, width: int) -> Frame:
         """A rectangle of a source, before any blur."""
-        picture = self._picture(source)
-        part = picture.codes[:, top : top + height, left : left + width]
+        codes, about = self.codes(source, top, left, height, width)
+        return about.with_image(values_of(codes[None]))  # codes and light of files are in range
+
+    def codes(self, source: int, top: int, left: int, height: int, width: int) -> tuple[NDArray[Any], Frame]:
+        """The same as codes ``[3, H, W]``, or as light of sources of floats; and all else that is known about it."""
+        part = self._picture(source).codes[:, top : top + height, left : left + width]
         about = self.spec.sources[source]
-        return Frame.unchecked(  # codes and light of files are in range
-            _values(part[None]),
-            self._encoding(source),
-            **_maps(picture, top, left, (height, width)),
-            origin_px=np.array([[top, left]]),
-            full_size_px=self._sizes[source][None],
-            source=(about.name,),
-            license=(about.license,),
-        )
+        frame = self._outline(source, top, left, (height, width), maps=True)
+        return part, frame.with_image(frame.image, source=(about.name,), license=(about.license,))
+
+    def known_reach(self, placement: Placement) -> Reach | None:
+        """The reach of a sample that was placed last; None of others."""
+        return self._latest[1] if self._latest is not None and self._latest[0] is placement else None
 
     def _picture(self, source: int) -> _Picture:
         """A decoded picture with its maps, from a least-recently-used cache."""
@@ -448,7 +453,7 @@ def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
     return np.ascontiguousarray(pixels, np.float32)
 
 
-def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
+def values_of(codes: NDArray[Any]) -> NDArray[np.float32]:
     """Integers divided by their highest code; floats are returned unchanged."""
     if codes.dtype == np.uint8:
         return np.asarray(for_array(codes).from_codes(codes))
@@ -470,7 +475,7 @@ def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
         return planes
     smaller: list[NDArray[Any]] = []
     for plane in planes:
-        values = _values(plane[None, None])
+        values = values_of(plane[None, None])
         if about.is_linear:
             smaller.append(block_mean(values, downscale)[0, 0])
             continue

@@ -115,15 +115,16 @@ class PointSpreads:
     def __iter__(self) -> Iterator[PointSpreads]:
         return (self[b] for b in range(len(self)))
 
-    def __getitem__(self, b: int) -> PointSpreads:
-        """The point spread of one picture, as a batch of one."""
-        taps = slice(self.start[b], self.start[b + 1])
+    def __getitem__(self, b: int | slice) -> PointSpreads:
+        """The point spread of one picture, as a batch of one; or those of a run of pictures."""
+        first, last, _ = b.indices(len(self)) if isinstance(b, slice) else (b, b + 1, 1)
+        taps = slice(self.start[first], self.start[last])
         return PointSpreads(
-            np.array([0, self.start[b + 1] - self.start[b]], np.int64),
+            self.start[first : last + 1] - self.start[first],
             self.dy[taps],
             self.dx[taps],
             self.weight[taps],
-            self.lost[b : b + 1],
+            self.lost[first:last],
         )
 
     def sums(self) -> NDArray[np.float64]:
