@@ -38,8 +38,11 @@ __all__ = ["composite", "composite_adjoint"]
 
 _compiled = compiled(fastmath={"contract"})
 
-_TILE_HEIGHT, _TILE_WIDTH = 64, 256
+_TILE_HEIGHT, _TILE_WIDTH = 32, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
+_CELL = 8  # px
+_STILL, _SURFACE, _EDGES = 0, 1, 2  # what a cell may have in its reach
+_WRAP = BORDER_CODES[Border.CIRCULAR]
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _NONE, _LOW, _HIGH, _MUCH = NEARLY_WHOLE
 _RISE, _FALL, _GOES_ON = 1.0 / (_LOW - _NONE), 1.0 / (_MUCH - _HIGH), 1.0 / GOES_ON
@@ -188,6 +191,72 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
 
 
 @_compiled
+def _cells_of(scene, united, height, width, reach, whole, border):
+    """What is within reach of every cell of the picture: light that stays in place, one surface, or edges.
+
+    ``whole`` says whether one surface is known to cover everything, so that nothing else needs to be known of it.
+    """
+    order, kernel, there = scene[0], scene[1], scene[2]
+    down, across = (height + _CELL - 1) // _CELL, (width + _CELL - 1) // _CELL
+    own = np.zeros((down, across), np.uint8)
+    low, high = np.full((down, across), 2**31 - 1, np.int32), np.full((down, across), -(2**31), np.int32)
+    blurs = np.zeros(len(united), np.bool_)
+    for k in range(len(united)):
+        blurs[k] = united[k, 0] != 0 or united[k, 1] != 0 or united[k, 2] != 0 or united[k, 3] != 0
+    for y in range(height):
+        for x in range(width):
+            p, i, j = y * width + x, y // _CELL, x // _CELL
+            low[i, j], high[i, j] = min(low[i, j], order[0, p]), max(high[i, j], order[0, p])
+            own[i, j] |= blurs[kernel[0, p]]
+            for kind in range(1, there.shape[0]):
+                own[i, j] |= 2 * there[kind, p]
+    # Under a continuation that wraps around, the last cells may be cut off, so one more is in reach.
+    around = (reach + _CELL - 1) // _CELL + (border == _WRAP)
+    cells = np.empty((down, across), np.uint8)
+    for i in range(down):
+        for j in range(across):
+            found, least, most = 0, low[i, j], high[i, j]
+            for v in range(i - around, i + around + 1):
+                for u in range(j - around, j + around + 1):
+                    a, b = v, u
+                    if border == _WRAP:
+                        a, b = v % down, u % across
+                    if 0 <= a < down and 0 <= b < across:
+                        found |= own[a, b]
+                        least, most = min(least, low[a, b]), max(most, high[a, b])
+            cells[i, j] = _STILL if found == 0 else _SURFACE if whole and found == 1 and least == most else _EDGES
+    return cells
+
+
+@_compiled
+def _boxes_of(cells, height, width, tile_height, tile_width, gap):
+    """Boxes ``(top, left, rows, columns, kind)`` of cells of a kind that together hold all that is not still."""
+    down, across = cells.shape
+    rows, columns = max(1, tile_height // _CELL), max(1, tile_width // _CELL)
+    boxes = np.empty((down * across, 5), np.int64)
+    count = 0
+    for top in range(0, down, rows):
+        bottom = min(top + rows, down)
+        begin, last, kind = -1, -1, 0
+        for j in range(across + 1):
+            found = 0
+            if j < across:
+                for i in range(top, bottom):
+                    found = max(found, cells[i, j])
+            if begin >= 0 and (j == across or j - begin >= columns or (found > 0 and found != kind) or j - last > gap):
+                boxes[count, 0], boxes[count, 1], boxes[count, 4] = top * _CELL, begin * _CELL, kind
+                boxes[count, 2] = min(bottom * _CELL, height) - top * _CELL
+                boxes[count, 3] = min((last + 1) * _CELL, width) - begin * _CELL
+                count += 1
+                begin = -1
+            if found > 0:
+                if begin < 0:
+                    begin, kind = j, found
+                last = j
+    return boxes[:count].copy()
+
+
+@_compiled
 def _stretch(slope, place, down, right):
     """By how much a part compresses the surface of a patch."""
     return min(max(1.0 + down * slope[0, place] + right * slope[1, place], 0.25), 4.0)
@@ -222,15 +291,30 @@ def _load(
     channels = image.shape[0]
     lanes = channels + 1
     sloped, edges = slope.size > 0, mixed.size > 0
+    # As nearly everywhere: visible patches, one beside the other in the picture, whose light is that of their pixels.
+    begin, end = column_at[at], column_at[at + length - 1] + 1
+    plain = kind == 0 and end - begin == length
+    if plain:
+        for c in range(channels):
+            colors, lane = image[c, row + begin : row + end], values[c::lanes]
+            for n in range(length):
+                lane[n] = colors[n]
+        coverage = values[channels::lanes]
+        for n in range(length):
+            coverage[n] = 1.0
+    if plain and not edges and not sloped and not all_dark and not column_dark[at] and not column_dark[at + length - 1]:
+        values[length * lanes : length * lanes + VECTOR] = 0.0
+        return
     for n in range(length):
         p = row + column_at[at + n]
         o = n * lanes
         m = mixed[p] if edges else -1
         if m < 0:
-            place = light[kind, p]
-            for c in range(channels):
-                values[o + c] = image[c, place]
-            values[o + channels] = 1.0
+            if not plain:
+                place = light[kind, p]
+                for c in range(channels):
+                    values[o + c] = image[c, place]
+                values[o + channels] = 1.0
         else:
             w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
             for c in range(channels):
@@ -532,7 +616,7 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
 @_compiled
 def _composite_tiles(
     first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
-    tile_width, out,
+    tile_width, boxes, out,
 ):  # fmt: skip
     channels, height, width = out.shape
     lanes = channels + 1
@@ -567,16 +651,17 @@ def _composite_tiles(
     for edges in (touched, gone, hid):
         edges[:, 0], edges[:, 2] = tile_width, tile_width
         edges[:, 1], edges[:, 3] = -pad, -pad
-    across = (width + tile_width - 1) // tile_width
     for job in range(first, last):
-        top, left = job // across * tile_height, job % across * tile_width
-        size = (min(tile_height, height - top), min(tile_width, width - left))
+        top, left = boxes[job, 0], boxes[job, 1]
+        size = (boxes[job, 2], boxes[job, 3])
+        # Where one surface covers all, its coverage is not what light is weighed by.
+        holds = connected and boxes[job, 4] != _SURFACE
         rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
         _places(top - reach, rows, height, border, row_at, row_dark)
         _places(left - reach, columns, width, border, column_at, column_dark)
         _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
         begin, index = sort
-        result[:] = 0.0
+        result[: size[0] * tile_width * lanes] = 0.0
         for part in range(share.size):
             down, right = center[part, 0], center[part, 1]
             room[:] = 1.0
@@ -605,7 +690,7 @@ def _composite_tiles(
                         image, kind, length, at, row, column_at, row_dark[y + reach], column_dark, mixed, table, other,
                         light, surface, slope, down, right, values,
                     )  # fmt: skip
-                    into_hidden = connected and kind == 1
+                    into_hidden = holds and kind == 1
                     _scatter(
                         y, x, length, values, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
                         hid_sums if into_hidden else sums, hid_taps if into_hidden else taps, pitch, pad, size[0],
@@ -617,7 +702,7 @@ def _composite_tiles(
                     there = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
                     more = gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]
                     more = more or hid[line, 0] < hid[line, 1] or hid[line, 2] < hid[line, 3]
-                    if connected and (there or more):
+                    if holds and (there or more):
                         _hold_row(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
                             tile_width, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
@@ -631,20 +716,32 @@ def _composite_tiles(
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
-            if connected:
+            if holds:
                 for line in range(size[0]):
                     _finish_row(held, line, tile_width, size[1], lanes, room, share[part], result)
         for i in range(size[0]):
-            for j in range(size[1]):
-                p = (i * tile_width + j) * lanes
-                total = result[p + channels]
-                if total > NOTHING_SEEN:
-                    inverse = 1.0 / total if total != 1.0 else 1.0
-                    for c in range(channels):
-                        out[c, top + i, left + j] = result[p + c] * inverse
-                else:
-                    for c in range(channels):
-                        out[c, top + i, left + j] = image[c, (top + i) * width + left + j]
+            _write_row(image, i, top + i, left, size[1], tile_width, result, values, out)
+
+
+@_compiled
+def _write_row(image, line, y, left, columns, tile_width, result, inverse, out):
+    """Write a row of a tile: light by coverage, or the picture itself where nothing is seen."""
+    channels, _, width = out.shape
+    lanes = channels + 1
+    row = result[line * tile_width * lanes : (line * tile_width + columns) * lanes]
+    total, dark = row[channels::lanes], False
+    for j in range(columns):
+        inverse[j] = 1.0 / total[j]
+        dark = dark or total[j] <= NOTHING_SEEN
+    for c in range(channels):
+        light, written = row[c::lanes], out[c, y, left : left + columns]
+        for j in range(columns):
+            written[j] = light[j] * inverse[j]
+    if dark:
+        for j in range(columns):
+            if total[j] <= NOTHING_SEEN:
+                for c in range(channels):
+                    out[c, y, left + j] = image[c, y * width + left + j]
 
 
 @_compiled
@@ -1080,14 +1177,19 @@ def composite(
     border = check_scene(image.shape, scene, border)
     code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
-    jobs = -(-height // tile[0]) * -(-width // tile[1])
     codes = _in_bytes(code, channels + 1), _in_bytes(code, 1)
-    result = np.empty(image.shape, image.dtype)
+    united, _ = _reach(code[5], scene.kernels)
+    whole = scene.parts == 1 or not scene.connected
+    # What is still has its own color; the rest is written over.
+    result = image.astype(image.dtype.newbyteorder("="), order="C")
     for b in range(len(image)):
-        picture = _native(image[b]).reshape(channels, -1)
+        picture, of_scene = _native(image[b]).reshape(channels, -1), of_picture(b)
+        cells = _cells_of(of_scene[0], united, height, width, reach, whole, BORDER_CODES[border])
+        boxes = _boxes_of(cells, height, width, *tile, 2 * (-(-reach // _CELL)))
         share_out(
-            _composite_tiles, jobs, _workers(image, threads), picture, *of_picture(b), *codes, reach, *tile, result[b]
-        )
+            _composite_tiles, len(boxes), _workers(image, threads), picture, *of_scene, *codes, reach, *tile, boxes,
+            result[b],
+        )  # fmt: skip
     return result
 
 
