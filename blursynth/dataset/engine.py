@@ -207,8 +207,8 @@ def start_early(engine: Literal["local", "dask"] | Engine, workers: int, tasks: 
     if engine == "local" and workers > 1 and tasks > 1 and sys.platform == "linux":
         from multiprocessing import forkserver
 
-        _context()
-        with _single_threaded(), _ctrl_c_waits():
+        process_context()
+        with single_threaded(), _ctrl_c_waits():
             forkserver.ensure_running()
 
 
