@@ -143,35 +143,40 @@ def mean_quaternion(quaternion: NDArray[np.float64], weight: NDArray[np.float64]
     share = weight / weight.sum(axis=-1, keepdims=True)
     first = np.take_along_axis(quaternion, np.argmax(weight > 0, axis=-1)[None, ..., None], axis=-1)
     aligned = np.where((first * quaternion).sum(axis=0) < 0, -quaternion, quaternion)
+    turns = np.ascontiguousarray(np.moveaxis(aligned, 0, -2))  # [..., 4, N]
     # Their plain mean is off by the third power of the spread.
-    mean = (share * aligned).sum(axis=-1)
-    mean /= np.sqrt((mean * mean).sum(axis=0))
-    q0, q1, q2, q3 = aligned
+    mean = np.einsum("...kn,...n->...k", turns, share)
+    mean /= np.sqrt((mean * mean).sum(axis=-1, keepdims=True))
     for _ in range(30):
-        m0, m1, m2, m3 = mean[..., None]
-        w = m0 * q0 + m1 * q1 + m2 * q2 + m3 * q3
-        x = m0 * q1 - m1 * q0 - m2 * q3 + m3 * q2
-        y = m0 * q2 - m2 * q0 - m3 * q1 + m1 * q3
-        z = m0 * q3 - m3 * q0 - m1 * q2 + m2 * q1
-        sine = np.sqrt(x * x + y * y + z * z)
-        half = np.arctan2(sine, w)
-        scale = share * np.divide(half, sine, out=np.ones_like(sine), where=sine > 0)
-        step = np.stack([(scale * part).sum(axis=-1) for part in (x, y, z)])  # half of the turn
-        length = np.sqrt((step * step).sum(axis=0))
-        c, (sx, sy, sz) = np.cos(length), np.sinc(length / np.pi) * step
-        m0, m1, m2, m3 = mean
-        mean = np.stack(
-            [
-                m0 * c - m1 * sx - m2 * sy - m3 * sz,
-                m0 * sx + m1 * c + m2 * sz - m3 * sy,
-                m0 * sy + m2 * c + m3 * sx - m1 * sz,
-                m0 * sz + m3 * c + m1 * sy - m2 * sx,
-            ]
+        w, x, y, z = np.moveaxis(mean, -1, 0)
+        # What conjugates of the means, from the left, make of quaternions; the transpose multiplies by the means.
+        back = np.stack([w, x, y, z, -x, w, z, -y, -y, -z, w, x, -z, y, -x, w], axis=-1).reshape(*w.shape, 4, 4)
+        apart = back @ turns
+        ratio, half = _angle_by_sine(
+            np.einsum("...kn,...kn->...n", apart[..., 1:, :], apart[..., 1:, :]), apart[..., 0, :]
         )
+        step = np.einsum("...kn,...n,...n->...k", apart[..., 1:, :], share, ratio)  # half of the turn
+        length = np.sqrt((step * step).sum(axis=-1, keepdims=True))
+        forward = np.concatenate([np.cos(length), np.sinc(length / np.pi) * step], axis=-1)
+        mean = (np.swapaxes(back, -1, -2) @ forward[..., None])[..., 0]
         # The error after a step is the step times the square of the spread.
-        if length.max() * min(4.0 * float(half.max()) ** 2, 1.0) < 1e-12:
+        if length.max() * min(4.0 * half**2, 1.0) < 1e-12:
             break
-    return mean
+    return np.moveaxis(mean, -1, 0)
+
+
+def _angle_by_sine(squared_sine: NDArray[np.float64], cosine: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Angles divided by their sines, and the largest angle."""
+    most = float(squared_sine.max())
+    if most < 2.5e-3 and cosine.min() > 0:  # hands turn so little that the series of the arc sine is exact
+        ratio = np.full_like(squared_sine, 105 / 3456)
+        for factor in (15 / 336, 3 / 40, 1 / 6, 1.0):
+            ratio *= squared_sine
+            ratio += factor
+        return ratio, 1.001 * math.sqrt(most)
+    sine = np.sqrt(squared_sine)
+    angle = np.arctan2(sine, cosine)
+    return np.divide(angle, sine, out=np.ones_like(sine), where=sine > 0), float(angle.max())
 
 
 def interpolate_poses(time_s: NDArray[np.float64], poses: Poses, wanted_s: ArrayLike) -> Poses:

@@ -325,10 +325,15 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
     [0, 6, -111, -119]
     """
     size = np.abs(radius_px).astype(np.float32)  # faster, and as good where it is rounded anyway
-    small = np.log(np.clip(size, _NO_BLUR_PX, _PROPORTIONAL_PX) * np.float32(1 / _NO_BLUR_PX))
-    large = np.maximum(size - np.float32(_PROPORTIONAL_PX), np.float32(0.0))
-    level = np.rint((small * np.float32(_PROPORTIONAL_PX) + large) * np.float32(0.5 / tolerance_px))
-    return np.asarray(np.copysign(level, radius_px).astype(np.int32))
+    place = np.clip(size, np.float32(_NO_BLUR_PX), np.float32(_PROPORTIONAL_PX))
+    place *= np.float32(1 / _NO_BLUR_PX)
+    np.log(place, out=place)
+    place *= np.float32(_PROPORTIONAL_PX)
+    size -= np.float32(_PROPORTIONAL_PX)
+    place += np.maximum(size, np.float32(0.0), out=size)
+    place *= np.float32(0.5 / tolerance_px)
+    level = np.rint(place, out=place).astype(np.int32)
+    return np.asarray(np.negative(level, out=level, where=np.asarray(radius_px) < 0))
 
 
 def level_radius_px(level: int, tolerance_px: float) -> float:

@@ -227,6 +227,24 @@ def test_several_tiles_equal_the_oracle() -> None:
     assert np.abs(cpu.composite_adjoint(image, scene, border=Border.REFLECT) - back).max() <= 1e-12
 
 
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("connected", "parts"), [(True, 1), (True, 2), (False, 2)])
+def test_what_is_still_and_where_one_surface_is_in_reach(border: Border, connected: bool, parts: int) -> None:
+    """From left to right in focus, one surface that is blurred, and an edge; in focus it keeps its very bits."""
+    height, width = 21, 83  # cells that are cut off by the edge
+    column = np.arange(width) + np.zeros((1, height, 1), int)
+    order = np.where(column < 62, 0, 3).astype(np.int32)
+    kernel = np.where(column < 27, 0, 1 + column % 2).astype(np.int32)
+    psf = PointSpreads.concatenate([disk(0.0), disk(1.6), disk(2.4)] * parts)
+    hidden = hidden_behind(order, gap=2, reach_px=5)
+    scene = Scene(order, kernel, hidden, psf, np.full(parts, 1 / parts), connected=connected)
+    image = picture(14, (1, 3, height, width))
+    got = cpu.composite(image, scene, border=border)
+    assert np.abs(got - oracle.composite(image, scene, border=border)).max() <= 1e-12
+    still = slice(8 if border == Border.CIRCULAR else 0, 16)
+    assert np.array_equal(got[..., still], image[..., still])
+
+
 def test_threads_strides_and_batches_do_not_change_a_bit() -> None:
     scene = random_scene(7, (2, 130, 170), patch=20)
     image = picture(8, (2, 3, 130, 170), np.float32)

@@ -120,20 +120,37 @@ def test_both_methods_of_grids(seed: int, height: int, width: int, ribbons: bool
     border = SAME_SIZE[seed % 4]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["blursynth.backends.cpu.convolve_varying"], "prefer_ribbons", lambda *_: ribbons)
-        assert difference("convolve_varying", image, field, None, border) <= TOLERANCE[dtype]
+        for name in FORMS:
+            assert difference(name, image, field, None, border) <= TOLERANCE[dtype]
+
+
+@every_border
+def test_ribbons_in_several_tiles_and_by_several_threads(border: Border) -> None:
+    rng = np.random.default_rng(8)
+    image = rng.random((1, 4, 70, 300))
+    field = PointSpreadField(
+        point_spreads(rng, 12, largest=7, fill=0.3), 1, 2, 6, np.array([[8.0, 20.0]]), (50.0, 50.0)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["blursynth.backends.cpu.convolve_varying"], "prefer_ribbons", lambda *_: True)
+        for name in FORMS:
+            assert difference(name, image, field, None, border) <= TOLERANCE[np.float64]
+            one, two = (getattr(cpu, name)(image, field, None, border=border, threads=n) for n in (1, 2))
+            assert np.array_equal(one, two)
 
 
 def test_the_faster_method_of_a_grid_is_chosen() -> None:
     """Ribbons where many similar point spreads meet, blocks for few or large ones; nothing to blend for a single one."""
 
-    def chosen(psf: PointSpreads, rows: int, columns: int, step: float) -> bool:
-        extents = margins_px(psf.dy, psf.dx)
-        return bool(prefer_ribbons(psf.start, psf.dy, psf.dx, psf.weight, extents, rows, columns, step, step, 16))
+    def chosen(psf: PointSpreads, rows: int, columns: int, step: float, turned: bool) -> bool:
+        taps = (psf.start, psf.dy, psf.dx, psf.weight, margins_px(psf.dy, psf.dx))
+        return bool(prefer_ribbons(*taps, rows, columns, step, step, 16, turned))
 
     line = PointSpreads.from_dense([np.eye(15) / 15] * 64)
-    assert chosen(line, 8, 8, 4.0)
-    assert not chosen(PointSpreads.concatenate([disk(30.0)] * 4), 2, 2, 500.0)
-    assert not chosen(line[0], 1, 1, 4.0)
+    for turned in (False, True):
+        assert chosen(line, 8, 8, 4.0, turned)
+        assert not chosen(PointSpreads.concatenate([disk(30.0)] * 4), 2, 2, 500.0, turned)
+        assert not chosen(line[0], 1, 1, 4.0, turned)
 
 
 @every_dtype

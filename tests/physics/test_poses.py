@@ -18,8 +18,10 @@ from blursynth.physics.poses import (
     interpolate_poses,
     mean_rotation,
     poses_from_recording,
+    quaternion_of,
     random_walk,
     rotation_matrix,
+    rotation_of,
     rotation_vector,
 )
 
@@ -45,6 +47,20 @@ def test_half_turns_and_tiny_turns_have_a_vector() -> None:
 def test_rotations_by_nothing_are_exact() -> None:
     assert np.array_equal(rotation_matrix(np.zeros(3)), np.eye(3))
     assert np.array_equal(rotation_matrix([0.0, 0.0, 0.3])[2], [0, 0, 1])
+
+
+def test_quaternions_are_exact_up_to_half_turns() -> None:
+    rng = np.random.default_rng(1)
+    axes = rng.normal(size=(40, 3))
+    axes[:3] = np.eye(3)
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    for angle in (0.0, 1e-9, 0.3, np.pi / 2, np.pi - 1e-9, np.pi):
+        rotation = rotation_matrix(angle * axes)
+        quaternion = quaternion_of(rotation)
+        assert np.abs(rotation_of(quaternion) - rotation).max() <= 4e-15
+        expected = np.concatenate([np.full((1, 40), np.cos(angle / 2)), np.sin(angle / 2) * axes.T])
+        sign = np.where((expected * quaternion).sum(axis=0) < 0, -1.0, 1.0)
+        assert np.abs(sign * quaternion - expected).max() <= 4e-15
 
 
 def test_mean_rotation_is_the_karcher_mean() -> None:

@@ -17,8 +17,9 @@ from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.checks import check_convolve_varying, check_image, check_plane
 from blursynth.backends.cpu.convolve import _fold, _prepared
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES
-from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles
+from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles, send_ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
+from blursynth.backends.cpu.warp_mean import _gather_bands
 from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
@@ -27,6 +28,7 @@ __all__ = ["convolve_varying", "convolve_varying_adjoint"]
 
 # Tiles of the result: with their margin they stay in the second cache, and there are enough of them to share out.
 _TILE_HEIGHT, _TILE_WIDTH = 64, 256
+_BAND = 16  # rows of the result that patches are added to at a time
 # Rounding that running sums may bring, of the largest pixel: a fifth of the tolerance of the operation.
 _LIMIT = {4: 4e-6, 8: 2e-13}
 _THREAD_PAYS_ENTRIES = 3e6  # multiplications of vectors below which a second thread costs more than it saves
@@ -99,7 +101,8 @@ class _Plan:
         psf = field.psf
         taps = (psf.start[a : a + field.nodes + 1], psf.dy, psf.dx, psf.weight, self.extents)
         lanes = VECTOR_BYTES // self.like.itemsize
-        return taps if prefer_ribbons(*taps, field.rows, field.columns, *field.step_px, lanes) else None
+        grid = (field.rows, field.columns, *field.step_px)
+        return taps if prefer_ribbons(*taps, *grid, lanes, self.turned) else None
 
     def axes(self, b: int, height: int, width: int) -> tuple[Any, ...]:
         """Nodes and places of every row and column of picture b."""
@@ -203,8 +206,8 @@ def convolve_varying_adjoint(
 ) -> NDArray[np.floating]:
     """The exact transpose of :func:`convolve_varying`, borders included.
 
-    Every node is computed wherever its light goes, so narrow levels and grids finer than the reach cost more than in
-    the gather form.
+    Of a field of levels every node is computed wherever its light goes, so narrow levels cost more than in the gather
+    form. On a grid of a single level the nodes around are blended first where that is cheaper, as in that form.
     """
     border = _checked(image, field, level, border)
     image = _prepared(image)
@@ -215,7 +218,12 @@ def convolve_varying_adjoint(
     grown = np.empty((batch, channels, height + top + bottom, width + left + right), image.dtype)
     plan = _Plan(field, image.dtype, grown.shape[2:], True)
     code = BORDER_CODES[Border.CIRCULAR if border == Border.CIRCULAR else Border.CONSTANT]
+    result = np.empty(image.shape, image.dtype) if folds else grown
     for b in range(batch):
+        taps = plan.taps(b)
+        if taps is not None:
+            _send_by_ribbons(image[b], result[b], plan, taps, plan.axes(b, height, width), border, threads)
+            continue
         first, offsets, weights, summed, extent = plan.nodes(b)
         share_out(
             varying_adjoint_tiles,
@@ -227,8 +235,36 @@ def convolve_varying_adjoint(
             *(first, offsets, weights, summed, extent, plan.margins, plan.pitch, plan.plane),
             *(grown[b], _TILE_HEIGHT, _TILE_WIDTH, -top, -left),
         )
-    if not folds:
-        return grown
-    result = np.empty(image.shape, image.dtype)
-    _fold(grown, result, top, left, BORDER_CODES[border])
+        if folds:
+            _fold(grown[b : b + 1], result[b : b + 1], top, left, BORDER_CODES[border])
     return result
+
+
+def _send_by_ribbons(
+    light: NDArray[np.floating],
+    result: NDArray[np.floating],
+    plan: _Plan,
+    taps: tuple[Any, ...],
+    axes: tuple[Any, ...],
+    border: Border,
+    threads: int | None,
+) -> None:
+    """Every tile sends its light into a patch of its own, and the patches are added in order."""
+    channels, height, width = light.shape
+    lanes = VECTOR_BYTES // light.itemsize
+    top, bottom, left, right = plan.extents
+    down, across = (np.arange(0, size, tile) for size, tile in ((height, _TILE_HEIGHT), (width, _TILE_WIDTH)))
+    y, x = (edges.ravel() for edges in np.meshgrid(down, across, indexing="ij"))
+    rows = -(-np.minimum(_TILE_HEIGHT, height - y) // 4) * 4  # as many as are sent at a time
+    columns = -(-np.minimum(_TILE_WIDTH, width - x) // lanes) * lanes
+    boxes = np.stack([y - top, y + rows + bottom, x - left, x + columns + right], axis=1)
+    sizes = channels * (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])
+    place = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    patches = np.empty(place[-1], light.dtype)
+    workers = plan.threads((1, channels, height, width), threads)
+    share_out(
+        send_ribbon_tiles, len(boxes), workers, np.ascontiguousarray(light), *axes, *taps, plan.extents, boxes, place,
+        patches, _TILE_HEIGHT, _TILE_WIDTH,
+    )  # fmt: skip
+    bands = -(-height // _BAND)
+    share_out(_gather_bands, bands, workers, boxes, place, patches, BORDER_CODES[border], result, _BAND)

@@ -26,7 +26,7 @@ from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fil
 from blursynth.backends.cpu.convolve_varying_tiles import _row_differences
 from blursynth.backends.cpu.vectors import data_of, everywhere, loop, multiply_add, vector_of
 
-__all__ = ["prefer_ribbons", "ribbon_tiles"]
+__all__ = ["prefer_ribbons", "ribbon_tiles", "send_ribbon_tiles"]
 
 _DEEP = 3  # channels that share the weights of a ribbon
 
@@ -84,7 +84,61 @@ def _rows_of_ribbon(channels: int, rows: int) -> Any:
     return add
 
 
+def _rows_sent_by_ribbon(channels: int, rows: int) -> Any:
+    """The transpose: code that sends ``rows`` rows by ``channels`` planes by one vector of light through a ribbon."""
+
+    @intrinsic
+    def send(typing_context, light, light_pitch, light_plane, shares, offsets, weights, taps, target, pitch, plane):
+        word = types.int64
+        signature = types.void(word, word, word, word, offsets, weights, word, word, word, word)
+        item = weights.dtype.bitwidth // 8
+        lanes = VECTOR_BYTES // item
+
+        def generate(context, builder, signature, arguments):
+            light, light_pitch, light_plane, shares, offsets, weights, taps, target, pitch, plane = arguments
+            word = ir.IntType(64)
+            vector = vector_of(context, signature.args[5].dtype, lanes)
+            scalar = vector.element
+            offset_pointer = data_of(context, builder, signature.args[4], offsets)
+            weight_address = builder.ptrtoint(data_of(context, builder, signature.args[5], weights), word)
+            fused = multiply_add(builder, vector)
+
+            def at(address):
+                return builder.inttoptr(address, vector.as_pointer())
+
+            def moved(address, distance, times):
+                return builder.add(address, builder.mul(distance, ir.Constant(word, times)))
+
+            places = [(c, r) for c in range(channels) for r in range(rows)]
+            values, targets = [], []
+            for c, r in places:
+                where = builder.add(shares, ir.Constant(word, r * item))
+                share = everywhere(builder, vector, builder.load(builder.inttoptr(where, scalar.as_pointer())))
+                source = moved(moved(light, light_plane, c), light_pitch, r)
+                values.append(builder.fmul(builder.load(at(source), align=item), share))
+                targets.append(moved(moved(target, plane, c), pitch, r))
+
+            def step(tap, none):
+                offset = builder.load(builder.gep(offset_pointer, [tap]))
+                weight = builder.load(at(moved(weight_address, tap, VECTOR_BYTES)), align=item)
+                # One after the other: what one row sends up and the other one down may be the same pixels.
+                for value, address in zip(values, targets, strict=True):
+                    place = at(builder.add(address, offset))
+                    after = builder.call(fused, [value, weight, builder.load(place, align=item)])
+                    builder.store(after, place, align=item)
+                return none
+
+            loop(builder, ir.Constant(word, 0), taps, [], step)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return send
+
+
 _two_rows_three_planes = _rows_of_ribbon(3, 2)
+_send_two_rows_three_planes = _rows_sent_by_ribbon(3, 2)
+_send_four_rows_one_plane = _rows_sent_by_ribbon(1, 4)
 _four_rows_one_plane = _rows_of_ribbon(1, 4)
 
 
@@ -125,10 +179,11 @@ def _blend(typing_context, slots, shares, first, taps, across, ribbon):
 
 
 @compiled
-def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x, lanes):
+def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x, lanes, turned):
     """Whether ribbons are expected to be faster than blocks: from the taps of some nodes and the grid alone.
 
-    The costs are loads of vectors for two rows by three channels by a vector.
+    The costs are loads of vectors for two rows by three channels by a vector. ``turned`` asks for the transpose, where
+    blocks compute every node that their light comes from, and ribbons store what they add.
     """
     if rows * columns == 1:
         return False
@@ -157,7 +212,81 @@ def prefer_ribbons(start, dy, dx, weight, margins, rows, columns, step_y, step_x
         blocks += high * entries * (4.5 if some > 2 else 3.4) + merging
         # Two rows of nodes count; a ribbon is made once and used for two steps of rows.
         ribbons += 2 * 6.5 * union + 2 * 10.0 * taps / max(step_y, 1.0)
+    if turned:
+        blocks *= (1.0 + 0.5 * (top + bottom) / step_y) * (1.0 + 0.5 * (left + right) / step_x)
+        ribbons *= 2.2
     return ribbons < blocks
+
+
+@compiled
+def _room_for_ribbons(start, extents, like):
+    """The slots of a box that holds all taps (-1: none), which are used, those of a node, offsets, and the ribbon."""
+    box = (extents[0] + extents[1] + 1) * (extents[2] + extents[3] + 1)
+    most = 0
+    for node in range(start.size - 1):
+        most = max(most, start[node + 1] - start[node])
+    ribbon = np.empty(box * (VECTOR_BYTES // like.itemsize), like.dtype)
+    return (
+        np.full(box, -1, np.int64),
+        np.empty(box, np.int64),
+        np.empty(most, np.int64),
+        np.empty(box, np.int64),
+        ribbon,
+    )
+
+
+@compiled
+def _make_ribbon(
+    first_node, last_node, start, dy, dx, weight, extents, pitch, hats, slot_of, used, slots, offsets, ribbon
+):
+    """Blend some nodes of a row into a ribbon; returns its number of taps."""
+    item = ribbon.itemsize
+    lanes = VECTOR_BYTES // item
+    above, beside = extents[1], extents[3]
+    box_wide = extents[2] + extents[3] + 1
+    taps = 0
+    for node in range(first_node, last_node + 1):
+        first = start[node]
+        count = start[node + 1] - first
+        for t in range(count):
+            y, x = dy[first + t], dx[first + t]
+            key = (y + above) * box_wide + x + beside
+            if slot_of[key] < 0:
+                slot_of[key] = taps
+                used[taps] = key
+                offsets[taps] = -(y * pitch + x) * item
+                ribbon[taps * lanes : (taps + 1) * lanes] = ribbon.dtype.type(0)
+                taps += 1
+            slots[t] = slot_of[key]
+        _blend(slots, weight, first, count, hats.ctypes.data + (node - first_node) * VECTOR_BYTES, ribbon)
+    for t in range(taps):
+        slot_of[used[t]] = -1
+    return taps
+
+
+@compiled
+def _hats_of(first, last, lanes, columns_from, columns_to, column_node, column_part, hats):
+    """The weights of columns of nodes at the pixels of a cell; pixels beyond ``last`` have those of the last one."""
+    for column in range(columns_from, columns_to + 1):
+        for k in range(lanes):
+            x = min(first + k, last)
+            near = max(0.0, 1.0 - abs((column_node[x] - column) + column_part[x]))
+            hats[(column - columns_from) * lanes + k] = near
+
+
+@compiled
+def _rows_of_node(r, row, top, rows, row_node, row_part, row_share):
+    """The rows of a tile where a row of nodes counts, from ``row`` on, and its share there."""
+    while row < rows and row_node[top + row] < r - 1:
+        row += 1
+    begin = row
+    while begin < rows and row_node[top + begin] == r - 1 and row_part[top + begin] == 0:
+        begin += 1
+    end = begin
+    while end < rows and row_node[top + end] <= r:
+        row_share[end] = max(0.0, 1.0 - abs((row_node[top + end] - r) + row_part[top + end]))
+        end += 1
+    return row, begin, end
 
 
 @compiled
@@ -180,17 +309,7 @@ def ribbon_tiles(
     tall = (min(tile_height, height) + 3) // 4 * 4
     patch = np.empty(_DEEP * plane, out.dtype)
     result = np.empty(_DEEP * tall * wide, out.dtype)
-    # A box that holds all taps; which of its places have a slot in the current ribbon, and which slots these are.
-    above, beside = extents[1], extents[3]
-    box_wide = extents[2] + extents[3] + 1
-    box = (extents[0] + extents[1] + 1) * box_wide
-    slot_of = np.full(box, -1, np.int64)
-    used, offsets = np.empty(box, np.int64), np.empty(box, np.int64)
-    ribbon = np.empty(box * lanes, out.dtype)
-    most = 0
-    for node in range(start.size - 1):
-        most = max(most, start[node + 1] - start[node])
-    slots = np.empty(most, np.int64)
+    slot_of, used, slots, offsets, ribbon = _room_for_ribbons(start, extents, out)
     # One column of weights per node that counts in the cell.
     hats = np.zeros(column_nodes * lanes, out.dtype)
     row_share = np.zeros(tall, out.dtype)
@@ -213,43 +332,16 @@ def ribbon_tiles(
             x0 = j0 + cell * lanes
             x1 = min(x0 + lanes, width) - 1
             columns_from, columns_to = column_node[x0], column_node[x1] + (1 if column_part[x1] > 0 else 0)
-            for column in range(columns_from, columns_to + 1):
-                for k in range(lanes):
-                    x = min(x0 + k, width - 1)
-                    near = max(0.0, 1.0 - abs((column_node[x] - column) + column_part[x]))
-                    hats[(column - columns_from) * lanes + k] = near
+            _hats_of(x0, x1, lanes, columns_from, columns_to, column_node, column_part, hats)
             row = 0
             for r in range(rows_from, rows_to + 1):
-                # The rows of the tile where this row of nodes counts.
-                while row < rows and row_node[i0 + row] < r - 1:
-                    row += 1
-                begin = row
-                while begin < rows and row_node[i0 + begin] == r - 1 and row_part[i0 + begin] == 0:
-                    begin += 1
-                end = begin
-                while end < rows and row_node[i0 + end] <= r:
-                    row_share[end] = max(0.0, 1.0 - abs((row_node[i0 + end] - r) + row_part[i0 + end]))
-                    end += 1
+                row, begin, end = _rows_of_node(r, row, i0, rows, row_node, row_part, row_share)
                 if begin == end:
                     continue
-                taps = 0
-                for node in range(r * column_nodes + columns_from, r * column_nodes + columns_to + 1):
-                    first = start[node]
-                    count = start[node + 1] - first
-                    for t in range(count):
-                        y, x = dy[first + t], dx[first + t]
-                        key = (y + above) * box_wide + x + beside
-                        if slot_of[key] < 0:
-                            slot_of[key] = taps
-                            used[taps] = key
-                            offsets[taps] = -(y * pitch + x) * item
-                            ribbon[taps * lanes : (taps + 1) * lanes] = number(0)
-                            taps += 1
-                        slots[t] = slot_of[key]
-                    hat = hats.ctypes.data + (node - r * column_nodes - columns_from) * VECTOR_BYTES
-                    _blend(slots, weight, first, count, hat, ribbon)
-                for t in range(taps):
-                    slot_of[used[t]] = -1
+                taps = _make_ribbon(
+                    r * column_nodes + columns_from, r * column_nodes + columns_to, start, dy, dx, weight, extents,
+                    pitch, hats, slot_of, used, slots, offsets, ribbon,
+                )  # fmt: skip
                 # Rows outside of these have no share; the buffers hold a multiple of four.
                 step = 2 if deep == _DEEP else 4
                 for i in range(begin // step * step, end, step):
@@ -274,3 +366,74 @@ def ribbon_tiles(
                     result.ctypes.data + (c * tall + i) * wide * item,
                     columns * item,
                 )
+
+
+@compiled
+def send_ribbon_tiles(
+    first_job, last_job, light, row_node, row_part, row_nodes, column_node, column_part, column_nodes,
+    start, dy, dx, weight, extents, margins, boxes, place, patches, tile_height, tile_width,
+):  # fmt: skip
+    """The transpose of :func:`ribbon_tiles` for tiles of ``light`` ``[C, H, W]``, each into a patch of its own.
+
+    ``boxes`` ``[tiles, 4]`` are the rows and columns that these hold, ``place`` where they begin in ``patches``.
+    """
+    channels, height, width = light.shape
+    number = light.dtype.type
+    item = light.itemsize
+    lanes = VECTOR_BYTES // item
+    top, _, left, _ = margins
+    across = (width + tile_width - 1) // tile_width
+    wide = (min(tile_width, width) + lanes - 1) // lanes * lanes
+    tall = (min(tile_height, height) + 3) // 4 * 4
+    own = np.zeros(channels * tall * wide, light.dtype)
+    slot_of, used, slots, offsets, ribbon = _room_for_ribbons(start, extents, light)
+    hats = np.zeros(column_nodes * lanes, light.dtype)
+    row_share = np.zeros(tall, light.dtype)
+    for job in range(first_job, last_job):
+        i0, j0 = job // across * tile_height, job % across * tile_width
+        rows, columns = min(tile_height, height - i0), min(tile_width, width - j0)
+        patch = patches[place[job] : place[job + 1]]
+        patch[:] = number(0)
+        pitch = boxes[job, 3] - boxes[job, 2]
+        plane = pitch * (boxes[job, 1] - boxes[job, 0])
+        own[:] = number(0)
+        for c in range(channels):
+            for i in range(rows):
+                a = (c * tall + i) * wide
+                own[a : a + columns] = light[c, i0 + i, j0 : j0 + columns]
+        rows_from, last_row = row_node[i0], i0 + rows - 1
+        rows_to = row_node[last_row] + (1 if row_part[last_row] > 0 else 0)
+        for cell in range((columns + lanes - 1) // lanes):
+            x0 = j0 + cell * lanes
+            x1 = min(x0 + lanes, width) - 1
+            columns_from, columns_to = column_node[x0], column_node[x1] + (1 if column_part[x1] > 0 else 0)
+            _hats_of(x0, x1, lanes, columns_from, columns_to, column_node, column_part, hats)
+            row = 0
+            for r in range(rows_from, rows_to + 1):
+                row, begin, end = _rows_of_node(r, row, i0, rows, row_node, row_part, row_share)
+                if begin == end:
+                    continue
+                taps = _make_ribbon(
+                    r * column_nodes + columns_from, r * column_nodes + columns_to, start, dy, dx, weight, extents,
+                    pitch, hats, slot_of, used, slots, offsets, ribbon,
+                )  # fmt: skip
+                c = 0
+                while c < channels:
+                    deep = _DEEP if channels - c >= _DEEP else 1
+                    step = 2 if deep == _DEEP else 4
+                    for i in range(begin // step * step, end, step):
+                        share = row_share.ctypes.data + i * item
+                        a = own.ctypes.data + ((c * tall + i) * wide + cell * lanes) * item
+                        o = patch.ctypes.data + (c * plane + (top + i) * pitch + left + cell * lanes) * item
+                        if deep == _DEEP:
+                            _send_two_rows_three_planes(
+                                a, wide * item, tall * wide * item, share, offsets, ribbon, taps,
+                                o, pitch * item, plane * item,
+                            )  # fmt: skip
+                        else:
+                            _send_four_rows_one_plane(
+                                a, wide * item, tall * wide * item, share, offsets, ribbon, taps,
+                                o, pitch * item, plane * item,
+                            )  # fmt: skip
+                    c += deep
+                row_share[begin:end] = number(0)

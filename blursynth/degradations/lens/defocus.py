@@ -89,14 +89,16 @@ class Defocus(DepthBlur):
             y, x = view_of(frame, kind="defocus", why="The tilted plane of focus depends on the angle of view.")
             tilt, azimuth = -math.radians(self.tilt_deg), math.radians(self.tilt_azimuth_deg)
             focus = inverse_focus(self.focus_distance_m, tilt, azimuth, y, x)
-        radius = (0.5 * growth) * (focus - nearness)
+        radius = focus - nearness
+        radius *= 0.5 * growth
         demand_radius(
-            float(np.abs(radius).max()),
+            max(float(radius.max()), -float(radius.min())),
             kind="defocus",
             fix="Use a larger f_number, focus farther away, or check that depth_m is in meters.",
         )
         # In front of and behind the focus alike, from infinity.
-        return Layers((0.5 * growth) * nearness, radius, -0.5 * growth, self._grid(frame))
+        nearness *= 0.5 * growth
+        return Layers(nearness, radius, -0.5 * growth, self._grid(frame))
 
     def _grid(self, frame: Frame) -> NodeGrid:
         if self.cats_eye == 0:
