@@ -19,6 +19,7 @@ machine and the largest difference of results. Ratios carry over to other machin
 """
 
 PARTS = (
+    "first_use",
     "uniform_blur",
     "varying_blur",
     "warp",

@@ -6,17 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from blursynth.cameras.calibration import (
-    INDEX,
-    PATTERNS,
-    Calibration,
-    FlatFields,
-    calibrate_from_flats,
-    calibrate_from_pair,
-)
 from blursynth.cli import console
 from blursynth.cli.command_group import SETTINGS
 from blursynth.errors import Argument, InvalidValueError, PictureError, require
@@ -24,6 +15,7 @@ from blursynth.records.toml import read_text
 
 if TYPE_CHECKING:
     from blursynth import SensorProfile
+    from blursynth.cameras.calibration import Calibration, FlatFields
 
 __all__ = ["app"]
 
@@ -106,10 +98,12 @@ def flats(
 
     The index.toml beside them says what each frame is, and holds the sensor's true parameters to compare a fit with.
     """
+    import numpy as np
     import tomli_w
     from PIL import Image
 
     from blursynth import Encoding, Frame
+    from blursynth.cameras.calibration import INDEX
     from blursynth.cameras.profile import load_sensor_profile
     from blursynth.dataset import Progress
     from blursynth.degradations import Sensor
@@ -174,7 +168,8 @@ def fit(
     ] = None,
     bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Bits of the converter.")] = None,
     pattern: Annotated[
-        str | None, typer.Option("--pattern", metavar="|".join(PATTERNS), help="Bayer pattern, if the sensor has one.")
+        str | None,
+        typer.Option("--pattern", metavar="RGGB|BGGR|GRBG|GBRG", help="Bayer pattern, if the sensor has one."),
     ] = None,
     black_level: Annotated[
         float | None,
@@ -192,6 +187,7 @@ def fit(
     Uses photon transfer (EMVA 1288) on dark frames and pairs of flat fields, or one noisy and one clean picture. A pair
     of raw pictures gives gain and read noise; developed pictures give only an apparent noise in linear light.
     """
+    from blursynth.cameras.calibration import PATTERNS, calibrate_from_flats, calibrate_from_pair
     from blursynth.dataset import Progress
 
     for path, ending in ((output, ".toml"), (plot, ".png")):
@@ -254,6 +250,8 @@ def _check_target(option: str, path: Path, force: bool) -> None:
 
 def _flat_fields(files: list[Path], dark: list[Path], bit_depth: int | None, pattern: str | None) -> FlatFields:
     """The role of each file."""
+    from blursynth.cameras.calibration import FlatFields
+
     if not files:
         raise InvalidValueError(
             "There is nothing to fit.",
@@ -320,6 +318,7 @@ def _write_camera(path: Path, camera: SensorProfile) -> str:
 def _draw(path: Path, found: Calibration) -> str:
     """Plot the photon transfer curve with its fit and band, and the residuals below it; returns the line to print."""
     require("matplotlib", extra="plot", purpose="--plot")
+    import numpy as np
     from matplotlib.figure import Figure
 
     signal, variance, se, why_not, unit = found.signal, found.variance, found.se, found.why_not, found.unit
