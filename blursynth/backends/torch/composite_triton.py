@@ -358,7 +358,7 @@ def _tables(kernel: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tenso
 
 
 def _reaches(start: Tensor, dy: Tensor, dx: Tensor, parts: int) -> Tensor:
-    """``[K]`` how far each point spread reaches, rounded up to one of a few numbers, as each costs a pass over tiles."""
+    """``[K]`` how far each point spread reaches, rounded up to one of a few numbers: each costs a pass of tiles."""
     counts = start.diff()
     which = torch.repeat_interleave(torch.arange(counts.numel()), counts)
     each = torch.zeros(counts.numel(), dtype=torch.int64)
