@@ -90,8 +90,8 @@ class BeforeBlur:
     """Images before their blur, all with the same kinds of data and the same margin.
 
     ``codes`` ``[n, 3, H, W]`` go to the device; ``outline`` is the frame without its pixels, whose maps stay on the
-    CPU, where scenes are made. ``needs_px`` are the margins that the steps of each sample need, ``size_px`` is the side of
-    the samples without margin, ``top`` the largest code of the finished pairs.
+    CPU, where scenes are made. ``needs_px`` are the margins that the steps of each sample need, ``size_px`` is the side
+    of the samples without margin, ``top`` the largest code of the finished pairs.
     """
 
     places: tuple[int, ...]
