@@ -358,7 +358,7 @@ def _tables(kernel: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tenso
 
 
 def _reaches(start: Tensor, dy: Tensor, dx: Tensor, parts: int) -> Tensor:
-    """``[K]`` how far each point spread reaches, rounded up to one of a few: each costs a pass over the tiles."""
+    """``[K]`` how far each point spread reaches, rounded up to one of a few numbers: each costs a pass of tiles."""
     counts = start.diff()
     which = torch.repeat_interleave(torch.arange(counts.numel()), counts)
     each = torch.zeros(counts.numel(), dtype=torch.int64)
@@ -525,7 +525,7 @@ def _run(
     patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, connected)
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     parts = part_weight.numel()
-    values, tables = _tables(kernel.cpu(), *(a.detach().cpu() for a in (start, dy, dx, weight)), parts)
+    values, tables = _tables(kernel.cpu(), start.cpu(), dy.cpu(), dx.cpu(), weight.detach().cpu(), parts)
     table, tables = sent(values, image.device, image.dtype), sent(tables, image.device)
     kept = image.new_empty(batch, parts, height, width) if transpose and connected else light
     each = _reaches(start.cpu(), dy.cpu(), dx.cpu(), parts)
