@@ -178,6 +178,7 @@ class DepthBlur(Degradation):
             np.full(self.parts, 1.0 / self.parts),
             backend,
             part_center=self._part_center(frame, grid),
+            circular=border == Border.CIRCULAR,
         )
         return backend.composite(image, scene, border=border)
 
