@@ -138,6 +138,20 @@ class Backend(Protocol):
         """
         ...
 
+    def farthest_seen(self, order: NDArray[np.int32], reach_px: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``[B, H, W]`` int32: the farthest slice that can be seen at every pixel; made on the CPU.
+
+        The definition is :func:`blursynth.backends.oracle.farthest_seen.farthest_seen`.
+
+        Parameters
+        ----------
+        order
+            ``[B, H, W]`` slice of every pixel, int32; larger is nearer.
+        reach_px
+            ``[B, H, W]`` how far the blur of every pixel reaches, int32, >= 0.
+        """
+        ...
+
     def surface_slope(self, radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
         """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
 

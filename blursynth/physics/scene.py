@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,10 @@ class Scene:
         Whether neighboring slices may be one surface. Its coverage is then, as far as it is known, the share of its
         own patches among these and the places where it is missing, so that steps, slopes and a little noise of its
         depth open no gaps. Otherwise every slice is a surface of its own.
+    farthest
+        ``[B, H, W]`` int32, or None: slices less than this are not seen at a pixel. A surface that fills all of a
+        pixel's blur leaves nothing to what lies behind it, however coarse the steps of its depth are. Only
+        ``connected`` scenes have it.
 
     Raises
     ------
@@ -117,6 +121,7 @@ class Scene:
     slope: NDArray[np.float64] | None = None
     part_center: NDArray[np.float64] | None = None
     connected: bool = False
+    farthest: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.part_weight, np.float64)
@@ -138,6 +143,13 @@ class Scene:
             raise InvalidValueError(f"hidden must lie in -1 .. {pixels - 1}.")
         if self.connected and self.order.size and not -(2**30) < self.order.min() <= self.order.max() < 2**30:
             raise InvalidValueError("order must lie within 2^30 on both sides of 0 in a connected scene.")
+        if self.farthest is not None and not (
+            self.connected and self.farthest.shape == self.order.shape and self.farthest.dtype == np.int32
+        ):
+            raise InvalidValueError(
+                f"farthest must be {self.order.shape} int32, of a connected scene, got {self.farthest.shape} "
+                f"{self.farthest.dtype}, connected = {self.connected}."
+            )
         self._check_edges(pixels)
         if (self.slope is None) != (self.part_center is None):
             raise InvalidValueError("slope and part_center belong together, got one of them.")
@@ -197,7 +209,7 @@ class Scene:
         if len(scenes) == 1:
             return scenes[0]
         first = scenes[0]
-        planes = ("order", "kernel", "hidden", "front", "share", "pure", "missing", "slope")
+        planes = ("order", "kernel", "hidden", "front", "share", "pure", "missing", "slope", "farthest")
         for scene in scenes[1:]:
             alike = scene.connected == first.connected and np.array_equal(scene.part_weight, first.part_weight)
             centers = (scene.part_center is None) == (first.part_center is None)
@@ -392,7 +404,8 @@ def reach_of_layers_px(
         turned = np.minimum(deep, MIRRORED_PX)
         behind = float((width[far] + deep + (1.0 + STEEPEST) * turned).max()) + 1 + PURE_REACH_PX
         before = 3.0 * float(width[near].max()) + SLACK_PX
-        reach = max(reach, max(behind, before) + wider_px + edge)
+        # Whether one can see beyond a pixel depends on what is at edges as far off as any blur reaches.
+        reach = max(reach, max(behind, before, largest + 1.0 + PURE_REACH_PX) + wider_px + edge)
     return math.ceil(reach + (SLOPE_REACH_PX if sloped else 0))
 
 
@@ -427,6 +440,7 @@ def scene_of_layers(
     backend: Any,
     *,
     part_center: NDArray[np.float64] | None = None,
+    circular: bool = False,
 ) -> Scene:
     """The scene of a picture whose depth and blurs are known.
 
@@ -446,16 +460,41 @@ def scene_of_layers(
     part_weight
         ``[G]`` share of each part.
     backend
-        Backend whose ``surface_edges`` and ``surface_slope`` are used. What is too far away to be seen is left out, so
-        a window of the picture and the whole picture have the same scene.
+        Backend whose ``surface_edges``, ``surface_slope`` and ``farthest_seen`` are used. What is too far away to be
+        seen is left out, so a window of the picture and the whole picture have the same scene.
     part_center
         See :class:`Scene`; None for one part.
+    circular
+        Whether the picture goes on at its other side.
     """
     edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
     slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
     # Slices that are not neighbors lie a jump apart, so what is not an edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
-    return _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
+    scene = _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
+    return replace(scene, farthest=_farthest_seen(scene, backend, circular))
+
+
+def _farthest_seen(scene: Scene, backend: Any, circular: bool) -> NDArray[np.int32]:
+    """``[B, H, W]`` the farthest slice that can be seen at every pixel."""
+    order, front = scene.order, scene.front
+    assert front is not None
+    if (front >= 0).any():  # a pixel at an edge shows what lies behind it, too
+        flat = order.reshape(len(order), -1)
+        behind, before = (
+            np.take_along_axis(flat, np.maximum(plane, 0).reshape(flat.shape), axis=1).reshape(order.shape)
+            for plane in (scene.hidden, front)
+        )
+        order = np.where(front >= 0, np.minimum(np.minimum(order, behind), before - 1), order)
+    reaches = scene.psf.reach_px().reshape(scene.parts, -1).max(axis=0)
+    # A pixel more: what lies between pixels, and mixtures.
+    reach = (reaches + 1).astype(np.int32)[scene.kernel]
+    if not circular:
+        return np.asarray(backend.farthest_seen(order, reach))
+    most = int(reach.max())
+    around = ((0, 0), (most, most), (most, most))
+    padded = (np.pad(plane, around, mode="wrap") for plane in (order, reach))
+    return np.ascontiguousarray(backend.farthest_seen(*padded)[:, most:-most, most:-most])
 
 
 def scene_of_objects(

@@ -155,11 +155,13 @@ def scene(
     mixed: bool = False,
     sloped: bool = False,
     connected: bool = False,
+    limited: bool = False,
 ) -> Scene:
     """A few slices in random places with their own kernels, and what they hide.
 
     ``mixed`` scenes have mixtures, of any two colors in places that need not make sense, and any surface is
-    missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits.
+    missing in some places, more often that in front; ``sloped`` ones slopes, some of which are beyond the limits;
+    in ``limited`` ones some pixels see none of the farther slices.
     """
     order = np.repeat(np.repeat(rng.integers(-1, slices - 1, shape), 2, axis=1), 3, axis=2)
     order = np.ascontiguousarray(order[:, : shape[1], : shape[2]].astype(np.int32))
@@ -185,6 +187,8 @@ def scene(
         more["slope"][:, :, 0, :2] = ((2.0, -3.0), (3.0, -2.0))
         more["part_center"] = rng.uniform(-1, 1, (parts, 2))
     psf = point_spreads(rng, kernels * parts, size=size)
+    if limited:
+        more["farthest"] = np.where(rng.random(shape) < 0.6, rng.permuted(order, axis=2), -9).astype(np.int32)
     return Scene(order, kernel, hidden, psf, weight / weight.sum(), **more)
 
 
@@ -294,7 +298,7 @@ def _composite() -> list[Case]:
     kinds |= {
         "mixed and sloped, two parts": {"mixed": True, "sloped": True, "parts": 2},
         "connected": {"parts": 1, "connected": True, "slices": 4},
-        "all of it": {"mixed": True, "sloped": True, "connected": True, "slices": 4, "parts": 1},
+        "all of it": {"mixed": True, "sloped": True, "connected": True, "limited": True, "slices": 4, "parts": 1},
     }
     out = []
     for label, kind in kinds.items():
@@ -408,6 +412,9 @@ def _paths() -> dict[str, list[Case]]:
     radius = np.where(np.arange(13) < 6, 0.1 * np.arange(13), 40.0) - 0.2 * np.arange(11)[:, None]
     slope = {"radius_px": radius[None] + between(24, 0, 0.3, 2, 11, 13), "jump": 1.5}
     layout = random_layout(5, (40, 30), 9.0, 12.0, ObjectShape.MIXED)
+    rng = np.random.default_rng(29)
+    rough = rng.integers(-9, 9, (2, 11, 13)) + 9 * np.arange(13)
+    farthest = {"order": rough.astype(np.int32), "reach_px": rng.integers(0, 4, rough.shape).astype(np.int32)}
 
     def case(label: str, given: dict[str, Any]) -> Case:
         return Case(label, None, given, error={np.float64: 1e-10}, keeps_dtype=False, smooth=False)
@@ -419,6 +426,7 @@ def _paths() -> dict[str, list[Case]]:
             case("two thirds of a picture", {"layout": layout, "origin_px": (9, -4), "size_px": (21, 34)})
         ],
         "surface_slope": [case("two surfaces", slope)],
+        "farthest_seen": [case("rough", farthest)],
     }
 
 

@@ -57,8 +57,13 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
     front = np.where(mixed, anywhere[1], np.int32(-1))
     missing = np.where(rng.random(shape) < 0.4, rng.integers(0, pixels, shape), -1).astype(np.int32)
     missing = np.where(mixed & (rng.random(shape) < 0.6), front, missing)
+    order = (2 * plain.order + rough).astype(np.int32)
+    gradient, center = rng.normal(0.0, 0.3, (batch, 2, height, width)), rng.uniform(-1.0, 1.0, (parts, 2))
+    farthest = None
+    if connected:  # at half of the pixels some slices are too far to be seen
+        farthest = np.where(rng.random(shape) < 0.5, rng.permuted(order, axis=2), order.min() - 9).astype(np.int32)
     return Scene(
-        (2 * plain.order + rough).astype(np.int32),
+        order,
         plain.kernel,
         np.where(mixed, anywhere[0], plain.hidden),
         plain.psf,
@@ -67,9 +72,10 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
         share,
         np.where(mixed & (share > 0), anywhere[2], np.int32(-1)),
         missing,
-        rng.normal(0.0, 0.3, (batch, 2, height, width)),
-        rng.uniform(-1.0, 1.0, (parts, 2)),
+        gradient,
+        center,
         connected,
+        farthest,
     )
 
 

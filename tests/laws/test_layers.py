@@ -226,6 +226,41 @@ def test_steps_of_depth_do_not_let_light_through(angle: float, step: float) -> N
     assert error[off_edge(scene)].max() <= (2.0 if step < 1 else 4.0)
 
 
+def _wall(direction: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How far along its slope every pixel of a wall is, from 0 to 1, and which pixels show the background."""
+    rows, columns = np.mgrid[0:1:40j, 0:84] / np.array([1.0, 54.0])[:, None, None]
+    along = {"to the edge": columns, "from the edge": 1.0 - columns, "along it": rows, "across": 0.5 * (rows + columns)}
+    return np.clip(along[direction], 0.0, 1.0), columns >= 1.0
+
+
+@pytest.mark.parametrize("direction", ["to the edge", "from the edge", "along it", "across"])
+@pytest.mark.parametrize(
+    ("rounded", "step", "f_number"),
+    [("depth", 0.02, 1.8), ("depth", 0.05, 1.8), ("inverse", 1.0 / 255.0, 2.8), ("disparity", 1.0, 4.0)],
+)
+def test_a_staircase_lets_no_more_light_through_than_its_slope(
+    rounded: str, step: float, f_number: float, direction: str
+) -> None:
+    # A dark wall from 1.6 to 2.4 m on both sides of the focus, before a bright background at 50 m. Nothing of that is
+    # seen where the wall fills all of a pixel's blur, whatever its depth was rounded to.
+    along, beside = _wall(direction)
+    wall = 1.0 / (1.0 / 1.6 + (1.0 / 2.4 - 1.0 / 1.6) * along)
+    per_step = {"depth": wall / step, "inverse": 1.0 / (wall * step), "disparity": 60.0 / wall / step}[rounded]
+    whole = np.rint(per_step)
+    stairs = {"depth": whole * step, "inverse": 1.0 / (whole * step), "disparity": 60.0 / (whole * step)}[rounded]
+    image = np.where(beside, 0.9, 0.02) * np.ones((1, 3, 1, 1))
+    lens = bs.kinds.Defocus(f_number=f_number, focus_distance_m=2.0)
+    slope, steps = (
+        al.codes(np.asarray(lens(bs.Frame(image, "linear", depth_m=d[None], camera=ls.CAMERA)).image[0], np.float64))
+        for d in (np.where(beside, 50.0, depth) for depth in (wall, stairs))
+    )
+    widest = 2.0 / f_number * ls.RADIUS_PER_DIOPTRE_PX * float(np.abs(1.0 / np.stack([wall, stairs]) - 0.5).max())
+    filled = np.arange(along.shape[1]) < 54 - math.ceil(widest) - 4
+    assert filled.sum() > 20
+    assert np.abs(steps - slope)[..., filled].max() <= 1.0
+    assert np.abs(slope - al.codes(np.array(0.02)))[..., filled].max() <= 1.0
+
+
 @pytest.mark.parametrize("radii", [(10, 0), (12, -6), (0, -10), (-6, -20)])
 @pytest.mark.parametrize("colors", [(ls.DARK, ls.BRIGHT), (ls.BRIGHT, ls.DARK)], ids=["dark", "bright"])
 @pytest.mark.parametrize("angle", [10.0, pytest.param(75.0, marks=pytest.mark.slow)])

@@ -383,25 +383,39 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
 
 
 @_compiled
+def _finish_last(held, lanes, o, room, q, share, result):
+    """Finish a pixel where no slice follows: the current one is complete, and room that is left shows what waits."""
+    end = o + 3 * lanes + 4
+    if held[o + 2 * lanes] > 0.0:
+        covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
+        together = held[o + 2 * lanes] + held[o + 2 * lanes + 1]
+        scale = _scale(covered, held[o + 2 * lanes + 2], held[o + 2 * lanes + 3], together, 0.0)
+        _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
+    rest = held[end - 1]
+    if rest > NOTHING_SEEN and room[q] > 0.0:
+        factor = share * min(1.0, room[q] / rest)
+        for c in range(lanes):
+            result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
+    if rest != 0.0:
+        for c in range(o + 2 * lanes + 4, end):
+            held[c] = 0.0
+
+
+@_compiled
 def _finish_row(held, line, width, columns, lanes, room, share, result):
-    """Finish a row in which no slice follows: the current slice is complete, and room that is left shows what waits."""
-    stride = 3 * lanes + 4
     for x in range(columns):
         q = line * width + x
-        o = q * stride
-        if held[o + 2 * lanes] > 0.0:
-            covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
-            together = held[o + 2 * lanes] + held[o + 2 * lanes + 1]
-            scale = _scale(covered, held[o + 2 * lanes + 2], held[o + 2 * lanes + 3], together, 0.0)
-            _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
-        rest = held[o + stride - 1]
-        if rest > NOTHING_SEEN and room[q] > 0.0:
-            factor = share * min(1.0, room[q] / rest)
-            for c in range(lanes):
-                result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
-        if rest != 0.0:
-            for c in range(o + 2 * lanes + 4, o + stride):
-                held[c] = 0.0
+        _finish_last(held, lanes, q * (3 * lanes + 4), room, q, share, result)
+
+
+@_compiled
+def _farthest_of_tile(plane, top, left, size, width, tile_width, farthest):
+    """Which slice is the farthest that is seen at every pixel of a tile."""
+    farthest[:] = -(2**31)
+    if plane.size:
+        for i in range(size[0]):
+            for j in range(size[1]):
+                farthest[i * tile_width + j] = plane[(top + i) * width + left + j]
 
 
 @_compiled
@@ -418,7 +432,7 @@ def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
 @_compiled
 def _hold_row(
     sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
-    room, room_from, room_to, touched, hid, gone, held, last, carry, result,
+    room, room_from, room_to, touched, hid, gone, held, last, carry, farthest, result,
 ):  # fmt: skip
     """Hold a slice in one row of the tile. The slice before it is complete where this one is. The row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
@@ -469,6 +483,10 @@ def _hold_row(
         if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
         o = q * (3 * lanes + 4)
+        if number < farthest[q]:
+            _finish_last(held, lanes, o, room, q, share, result)
+            room[q] = 0.0
+            continue
         before, together, cover, given = held[o + 2 * lanes], here + away, 0.0, 0.0
         if before > 0.0:
             adjacent = last[q] - number == 1
@@ -622,7 +640,7 @@ def _composite_tiles(
     lanes = channels + 1
     kinds = scene[2].shape[0]
     # Unpacked once: taking an array out of a tuple counts its references, every time.
-    mixed, table, other, light, surface, slope, number_at, partly = scene[3:]
+    mixed, table, other, light, surface, slope, number_at, partly, farthest_at = scene[3:]
     first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
     gone_offset = gone_code[2]
     kernels = (code[0].size - 1) // share.size
@@ -634,6 +652,7 @@ def _composite_tiles(
     gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
     hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
     room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
+    farthest = np.empty(tile_height * tile_width if connected else 0, np.int64)
     # For every pixel the current slice: light and coverage of what is visible, and of what is hidden; the sum of these
     # and of the places where it is missing (0: there is no current slice), and the same of its neighbors before it;
     # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
@@ -661,6 +680,8 @@ def _composite_tiles(
         _places(left - reach, columns, width, border, column_at, column_dark)
         _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
         begin, index = sort
+        if connected:
+            _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
         result[: size[0] * tile_width * lanes] = 0.0
         for part in range(share.size):
             down, right = center[part, 0], center[part, 1]
@@ -706,7 +727,7 @@ def _composite_tiles(
                         _hold_row(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
                             tile_width, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
-                            number_of, carry, result,
+                            number_of, carry, farthest, result,
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                     elif there:
@@ -770,7 +791,7 @@ def _adjoint_rows(
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
     channels, height, width = image.shape
     kinds = scene[2].shape[0]
-    mixed, table, _, _, surface, slope, number_at, partly = scene[3:]
+    mixed, table, _, _, surface, slope, number_at, partly, farthest_at = scene[3:]
     first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
@@ -782,6 +803,7 @@ def _adjoint_rows(
     hid_sums, hid_taps = np.zeros(tile_height * pitch), np.zeros(tile_height * pitch)
     room, total, waiting = np.empty(pixels), np.empty(pixels), np.zeros(pixels)
     held = np.zeros((pixels, 6))
+    farthest = np.empty(pixels, np.int64)
     number_of, begun = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
@@ -809,6 +831,7 @@ def _adjoint_rows(
             _places(left - reach, columns, width, border, column_at, column_dark)
             _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
             begin, index = sort
+            _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
             present = np.flatnonzero(begin[1:] > begin[:-1])[::-1].copy()
             # How much of every slice's visible and hidden patches is seen, as a factor of their coverage.
             factor = np.zeros((share.size, 2 if connected else 1, present.size, pixels))
@@ -845,7 +868,7 @@ def _adjoint_rows(
                         _factors(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, pad, tile_width,
                             number_at[present[s]], s, connected, room, touched, hid, gone, held, number_of, begun,
-                            factor[part], rest, total, waiting, share[part],
+                            factor[part], rest, total, waiting, farthest, share[part],
                         )  # fmt: skip
                         _shrink(room, line, tile_width, room_from, room_to)
                         some_room = some_room or room_from[line] < room_to[line]
@@ -931,7 +954,7 @@ def _factor_end(held, q, begun, slices, room, factor, rest, total, waiting, shar
 @_compiled
 def _factors(
     sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, pad, width, number, s, connected, room, touched,
-    hid, gone, held, number_of, begun, factor, rest, total, waiting, share,
+    hid, gone, held, number_of, begun, factor, rest, total, waiting, farthest, share,
 ):  # fmt: skip
     """How much of a slice is seen at each pixel of a row, or of the one before it, see ``_hold_row``."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
@@ -963,6 +986,10 @@ def _factors(
             total[q] += share * seen
             left = room[q] - seen
             room[q] = left if left >= NOTHING_SEEN else 0.0
+            continue
+        if number < farthest[q]:
+            _factor_end(held, q, begun, s, room, factor, rest, total, waiting, share)
+            room[q] = 0.0
             continue
         before, cover, given = held[q, 2], 0.0, 0.0
         if before > 0.0:
@@ -1126,7 +1153,9 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     elif scene.connected:
         # What is hidden is a slice farther than what hides it, and so perhaps the farthest of all.
         lowest, numbers = lowest - 1, np.concatenate([numbers[:1] - 1, numbers])
-    return (order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly), lowest, len(numbers)
+    farthest = none if scene.farthest is None else np.ascontiguousarray(scene.farthest[b]).ravel()
+    planes = order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly, farthest
+    return planes, lowest, len(numbers)
 
 
 def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:

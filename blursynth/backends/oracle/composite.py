@@ -100,7 +100,7 @@ def _visible(scene: Scene, b: int, border: Border) -> tuple[_Places, list[Any], 
     for part in range(scene.parts):
         stretch = scene.stretch(b, part)
         seen = _Seen(total.size)
-        slices = list(_slices(scene, places, part, np.ones(total.size) if stretch is None else stretch, shape))
+        slices = list(_slices(scene, b, places, part, np.ones(total.size) if stretch is None else stretch, shape))
         if scene.connected:
             _walk(slices, seen)
         else:
@@ -130,7 +130,7 @@ class _Slice:
 
 
 def _slices(
-    scene: Scene, places: _Places, part: int, stretch: NDArray[np.float64], shape: tuple[int, int]
+    scene: Scene, b: int, places: _Places, part: int, stretch: NDArray[np.float64], shape: tuple[int, int]
 ) -> Iterator[_Slice]:
     """From near to far."""
     pixels = shape[0] * shape[1]
@@ -142,6 +142,9 @@ def _slices(
         kinds = [places.which[source] == kind for kind in range(3)]
         shown, hid, missing = (np.bincount(place[k], amount[k], pixels).astype(np.float64) for k in kinds)
         lit = [[(source[k], place[k], share[k])] for k in kinds[:2]]
+        if scene.farthest is not None:
+            seen = number >= scene.farthest[b].ravel()
+            shown, hid, missing = (np.where(seen, amount, 0.0) for amount in (shown, hid, missing))
         yield _Slice(int(number), shown, hid, missing, *lit)
 
 
@@ -228,6 +231,9 @@ def composite(image: NDArray[np.floating], scene: Scene, *, border: Border) -> N
     passes beside slice j than ``1 - A_j``, ``w_j = min(max(v_j, left - (1 - A_j)), A_j, left)``, of which v_j comes
     first. What is left at the end shows what is hidden and was not seen yet, in proportion. Nowhere is it decided where
     a surface ends, so what is seen changes little where what reaches p does: there are no seams.
+
+    Slices beyond ``farthest`` are not seen at p. There a nearer surface fills all of the blur, whatever the sum of its
+    slices: between the steps of its depth that falls short of 1, which the division by the sum of all w_j makes up for.
     """
     result = np.empty(image.shape)
     for b in range(len(image)):

@@ -22,12 +22,21 @@ Tensor = torch.Tensor
 
 
 def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
-    *taps, part_weight, front, share, pure, missing, slope, part_center, connected, border = rest
+    *taps, part_weight, front, share, pure, missing, slope, part_center, farthest, connected, border = rest
     optional = (front, share, pure, missing, slope, part_center)
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
     make: Any = Scene  # mypy does not see how many planes there are
-    scene = make(as_array(order), as_array(kernel), as_array(hidden), psf, as_array(part_weight), *planes, connected)
+    scene = make(
+        as_array(order),
+        as_array(kernel),
+        as_array(hidden),
+        psf,
+        as_array(part_weight),
+        *planes,
+        connected,
+        None if farthest is None else as_array(farthest),
+    )
     return {"scene": scene, "border": Border(border)}
 
 
@@ -35,7 +44,7 @@ _composite, _adjoint = linear_operator(
     "composite",
     "Tensor order, Tensor kernel, Tensor hidden, Tensor start, Tensor dy, Tensor dx, Tensor weight, "
     "Tensor part_weight, Tensor? front, Tensor? share, Tensor? pure, Tensor? missing, Tensor? slope, "
-    "Tensor? part_center, bool connected, str border",
+    "Tensor? part_center, Tensor? farthest, bool connected, str border",
     _unpack,
     "composite_triton",
     adds_atomically=True,
@@ -48,6 +57,7 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
         *packed(scene.order, scene.kernel, scene.hidden),
         *taps_of(scene.psf),
         *packed(scene.part_weight, scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_center),
+        *packed(scene.farthest),
         scene.connected,
         border.value,
     )

@@ -213,6 +213,7 @@ def _composite(
     part_weight,  # [G]
     part_center,  # [G, 2]; read if SLOPED
     kept,  # [B, G, H, W]; if CONNECTED and TRANSPOSE, room for what share of its reserve each part shows
+    farthest,  # [B, H, W] slices less than this are not seen; read if LIMITED
     tile_reach,  # [B, tiles down, tiles across] how far off a source may be that reaches the tile
     channels,
     height,
@@ -225,6 +226,7 @@ def _composite(
     MIXED: tl.constexpr,
     SLOPED: tl.constexpr,
     CONNECTED: tl.constexpr,
+    LIMITED: tl.constexpr,
     TRANSPOSE: tl.constexpr,
     CHANNELS: tl.constexpr,  # a power of 2, at least channels
     ROWS: tl.constexpr,
@@ -255,6 +257,9 @@ def _composite(
     none = tl.zeros((1, ROWS, COLUMNS), real)
     dark = none if TRANSPOSE else tl.zeros((CHANNELS, ROWS, COLUMNS), real)
     nearest = tl.zeros((1, ROWS, COLUMNS), tl.int32) + 2147483647
+    limit = tl.zeros((1, ROWS, COLUMNS), tl.int32) + FARTHEST
+    if LIMITED:
+        limit = tl.load(farthest + b.to(tl.int64) * area + y * width + x, mask=made, other=FARTHEST)
     total, value, back = none, dark, own
     # The transpose walks twice: for the sum of all shares, by which light is divided, and to send the light back.
     for walk in tl.static_range(2 if TRANSPOSE else 1):
@@ -275,6 +280,7 @@ def _composite(
                 none, channel, channels, height, width, reach, near, FARTHEST, BORDER, SCENE_BORDER, MIXED, SLOPED,
                 CONNECTED, 0,
             )  # fmt: skip
+            at = tl.where(at >= limit, at, FARTHEST)
             room = none + 1.0
             # The sum of neighboring slices up to the current one, and what is hidden and waits for room that is left.
             chain, cover_so_far, given, waiting, waiting_light, left = none, none, none, none, dark, none
@@ -287,6 +293,8 @@ def _composite(
                     CONNECTED, 1 if TRANSPOSE else 2,
                 )  # fmt: skip
                 if CONNECTED:
+                    # What is too far to be seen says nothing about the slices before it.
+                    following = tl.where(at > limit, following, 0.0)
                     together = shown + hid + void
                     chain = tl.where(together > least, chain + together, 0.0)
                     cover_so_far = tl.where(together > least, cover_so_far + shown + hid, 0.0)
@@ -316,7 +324,7 @@ def _composite(
                     chain = tl.where(goes_on, chain, 0.0)
                     cover_so_far = tl.where(goes_on, cover_so_far, 0.0)
                     given = tl.where(goes_on, given + opaque, 0.0)
-                at = tl.where((room > 0) & (at > FARTHEST), farther, FARTHEST)
+                at = tl.where((room > 0) & (at > FARTHEST) & (farther >= limit), farther, FARTHEST)
             if CONNECTED and walk == 0:
                 left = tl.where(waiting > least, tl.minimum(room / tl.maximum(waiting, least), 1.0), 0.0)
                 total += weight * left * waiting
@@ -516,6 +524,7 @@ def _run(
     missing: Tensor | None,
     slope: Tensor | None,
     part_center: Tensor | None,
+    farthest: Tensor | None,
     connected: bool,
     border: str,
 ) -> Tensor:
@@ -548,6 +557,7 @@ def _run(
             sent(part_weight, image.device, image.dtype),
             table if part_center is None else sent(part_center.contiguous(), image.device, image.dtype),
             kept,
+            patches.order if farthest is None else farthest.to(image.device).contiguous(),
             near,
             channels,
             height,
@@ -560,6 +570,7 @@ def _run(
             MIXED=patches.cover is not None,
             SLOPED=patches.slope is not None,
             CONNECTED=connected,
+            LIMITED=farthest is not None,
             TRANSPOSE=transpose,
             CHANNELS=triton.next_power_of_2(channels),
             ROWS=_ROWS,

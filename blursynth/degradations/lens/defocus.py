@@ -41,7 +41,9 @@ class Defocus(DepthBlur):
     A pixel at the edge of a nearer surface is a mixture, and is separated by the colors of the two surfaces beside it
     where they differ. Depth is one surface where neighbors differ by less than 1.75 px of radius, or by no more than
     its local unevenness; steps and slopes let no light through such a surface, nor does noise of a tenth of a pixel of
-    radius. Noise of a quarter of a pixel or more does; a ``depth_smoothing`` step before this one removes it.
+    radius. Noise of a quarter of a pixel or more does; a ``depth_smoothing`` step before this one removes it. Where a
+    surface fills all of a pixel's blur, nothing behind it is seen, even with coarser steps; nearer to its edge steps of
+    more than 1.75 px of radius still let some light through.
 
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs like f/13 at 28 mm on full frame.
 

@@ -185,6 +185,7 @@ class DepthBlur(Degradation):
             np.full(self.parts, 1.0 / self.parts),
             for_array(image),
             part_center=self._part_center(frame, grid),
+            circular=self.border == "circular",
         )
 
     def _part_center(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
