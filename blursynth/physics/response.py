@@ -119,13 +119,17 @@ class Sigmoid:
         >>> Sigmoid(0.5, 1.0, 1.0).light([0.0, 0.5, 1.0]).round(12).tolist()
         [0.0, 0.111111111111, 1.0]
         """
-        bent = _without_contrast(np.clip(np.asarray(value, np.float64), 0.0, 1.0), self.contrast)
+        return self._light(np.clip(np.asarray(value, np.float64), 0.0, 1.0))
+
+    def _light(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``f^-1(v)`` of values from 0 to 1."""
+        bent = _without_contrast(value, self.contrast)
         power = bent / (1.0 + self.shoulder * (1.0 - bent))
         return np.asarray(power ** (1.0 / self.exponent))
 
     def decode_table(self) -> NDArray[np.float64]:
         """``[NODES]`` the light of the values ``k / (NODES - 1)``."""
-        return self.light(sampled_value())
+        return self._light(sampled_value())
 
     def encode_table(self) -> NDArray[np.float64]:
         """``[NODES]`` the value of the light ``(k / (NODES - 1)) ** ROOT``."""
@@ -155,14 +159,20 @@ def _log_sampled_light() -> NDArray[np.float64]:
         return np.asarray(np.log(sampled_light()))
 
 
+@cache
 def sampled_light() -> NDArray[np.float64]:
-    """``[NODES]`` the light that the entries of an encode table belong to."""
-    return np.asarray(np.linspace(0.0, 1.0, NODES) ** ROOT)
+    """``[NODES]`` the light that the entries of an encode table belong to; not to be written to."""
+    light = sampled_value() ** ROOT
+    light.flags.writeable = False
+    return light
 
 
+@cache
 def sampled_value() -> NDArray[np.float64]:
-    """``[NODES]`` the values that the entries of a decode table belong to."""
-    return np.linspace(0.0, 1.0, NODES)
+    """``[NODES]`` the values that the entries of a decode table belong to; not to be written to."""
+    value = np.linspace(0.0, 1.0, NODES)
+    value.flags.writeable = False
+    return value
 
 
 def curve_points(array: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

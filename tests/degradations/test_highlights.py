@@ -67,3 +67,15 @@ def test_the_pair_differs_by_blur_alone() -> None:
         pair = bs.Draw((("decode", bs.kinds.Decode()), ("lamps", step), ("encode", bs.kinds.Encode()))).pair(codes)
         np.testing.assert_array_equal(pair.sharp.image, pair.blurred.image)
         assert pair.sharp.image.max() == 1.0
+
+
+def test_pictures_without_highlights_stay_as_they_are() -> None:
+    dark = pictures(bs.Encoding.LINEAR, batch=2).image * 0.5
+    step = bs.kinds.HighlightExpansion(peak=9.0, threshold=0.6)
+    assert np.array_equal(step(bs.Frame(dark, bs.Encoding.LINEAR)).image, dark)
+    lit = dark.copy()
+    lit[1, :, 3, 4] = 0.9
+    out = step(bs.Frame(lit, bs.Encoding.LINEAR)).image
+    changed = np.zeros(lit.shape, bool)
+    changed[1, :, 3, 4] = True
+    assert np.array_equal(out != lit, changed)

@@ -118,14 +118,14 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
     for b in range(batch):
         most = max(most, radii[b])
     number = image.dtype.type
+    down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
+    tile_height, tile_width = (height + down - 1) // down, (width + across - 1) // across
     # Loops run on into what lies behind a row's end, which must be numbers and is not used.
-    pitch = _whole(_TILE_WIDTH + 6 * most)
-    room = (_TILE_HEIGHT + 6 * most + 1) * pitch
+    pitch = _whole(tile_width + 6 * most)
+    room = (tile_height + 6 * most + 1) * pitch
     patch, means = np.zeros(room, image.dtype), np.zeros(room, image.dtype)
     first, second = np.zeros(room, image.dtype), np.zeros(room, image.dtype)
     line = np.zeros(pitch + 2 * most + _UNROLLED, image.dtype)
-    down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
-    tile_height, tile_width = (height + down - 1) // down, (width + across - 1) // across
     for job in range(begin, end):
         plane, rest = job // (down * across), job % (down * across)
         b = plane // channels

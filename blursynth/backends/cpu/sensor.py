@@ -307,11 +307,11 @@ def sensor(
     if out.size == 0:
         return out
     numbers, mix, black = (each(table).astype(image.dtype) for table in _tables(parameters, shape[1], mosaic))
-    row = np.zeros(int(np.prod(shape[:3])), image.dtype)
+    row = np.zeros(math.prod(shape[:3]), image.dtype)
     if parameters.row_noise_e.any():
         _row_noise(shape, each(parameters.row_noise_e), seed, origin, row)
     noisy_columns = bool(parameters.column_noise_e.any())
-    uneven = bool((parameters.offset_dn[:, :1] != parameters.offset_dn).any()) and mosaic
+    uneven = mosaic and bool((parameters.offset_dn[:, :1] != parameters.offset_dn).any())
     column = np.zeros((batch * shape[1], width if noisy_columns or uneven else 0), image.dtype)
     if noisy_columns:
         _column_noise(shape, each(parameters.column_noise_e), seed, origin, column)

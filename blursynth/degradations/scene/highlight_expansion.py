@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self, final
 
+import numpy as np
 from pydantic import Field
 
 from blursynth.core import Degradation
@@ -72,6 +73,9 @@ class HighlightExpansion(Degradation):
             if len(measures) > 1:
                 share_of = share_of * per_picture([step.measure == measure for step in steps], image)
             brightness = brightness + share_of if len(measures) > 1 else share_of
+        # Most windows hold nothing so bright. Of a tensor this is not asked: it may be on a device, which would wait.
+        if isinstance(image, np.ndarray) and bool((brightness.max(axis=(1, 2, 3), keepdims=True) <= threshold).all()):
+            return frame
         base = ((brightness - threshold) / (1 - threshold)).clip(0, 1)
         # By products: a library's power may give other bits for another shape of the array.
         share = base
