@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv for speed, plain pip where uv cannot be had; both from the one constraints file
 install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
 
-.PHONY: demo test slow check docs bench constraints clean help
+.PHONY: demo test slow guard check docs bench constraints clean help
 
 help:
 	@grep -E '^#   make|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^#   //; s/^([a-z]+):.*## /make \1\t/'
@@ -40,6 +40,9 @@ test: .venv/.dev ## all tests but the slow ones
 
 slow: .venv/.dev ## the slow tests: an empty environment, long runs
 	$(PY) -m pytest -n 2 --dist worksteal -m slow
+
+guard: .venv/.dev ## whether something has become slower, as ratios to peers; a minute or two
+	$(PY) benchmarks/run.py guard
 
 check: .venv/.dev ## lint, types, architecture and the site
 	$(PY) -m ruff check .

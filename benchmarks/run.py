@@ -1,4 +1,7 @@
-"""All benchmarks, written to BENCHMARKS.md: ``make bench``; or some: ``python benchmarks/run.py warp defocus``."""
+"""All benchmarks, written to BENCHMARKS.md: ``make bench``; or some: ``python benchmarks/run.py warp defocus``.
+
+``python benchmarks/run.py guard`` says whether something has become slower (``guard.py``), and writes nothing there.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,8 @@ def read_page() -> dict[str, str]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["guard"]:
+        sys.exit(import_module("guard").main(update="--update" in sys.argv))
     parts = read_page()
     for name in sys.argv[1:] or PARTS:
         print(f"{name} ...", flush=True)

@@ -46,6 +46,9 @@ class Degradation(Kind):
     blurs: ClassVar[bool] = False
     """Whether it spreads light over pixels deterministically, without noise: what deblurring undoes."""
 
+    in_one_call: ClassVar[bool] = False
+    """Whether kinds that share this :meth:`apply` may be applied in one call: it asks the steps, and not the class."""
+
     @classmethod
     def example(cls) -> Self:
         """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
@@ -158,6 +161,23 @@ class Pair:
 Target = Literal["scene", "source"]
 
 
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """How far the light of a window comes from, step by step; see :meth:`Draw.reach`.
+
+    Parameters
+    ----------
+    needs_px
+        Width of the margin in px that is needed around the window before each step and, last, after all of them.
+    geometry
+        Frames with the depth, labels and camera after each step, one per picture or one of them all; None where the
+        step sets none of these, or the frames do not know exactly what it sets.
+    """
+
+    needs_px: tuple[int, ...]
+    geometry: tuple[Sequence[Frame] | None, ...]
+
+
 @dataclass(frozen=True)
 class Draw:
     """Everything that happens to one picture: named degradations with no randomness left.
@@ -186,13 +206,17 @@ class Draw:
             return Draw(tuple((name, Identity()) for name, _ in self.steps))
         return Draw(tuple((name, step.target()) for name, step in self.steps))
 
-    def pair(self, frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Pair:
+    def pair(
+        self, frame: Frame, *, window: Window | None = None, margin_px: int = 0, reach: Reach | None = None
+    ) -> Pair:
         """The sharp target and the blurred picture of a frame, or of a window of it.
 
         Parameters
         ----------
         frame, window, margin_px
             See :func:`apply`.
+        reach
+            :meth:`reach` of the frame, so that it is not computed again; only with a margin.
 
         Notes
         -----
@@ -205,14 +229,7 @@ class Draw:
         Frame(1x1x32x48 linear)
         """
         check_frame("a draw", frame)
-        window, needs = _around((self,) * len(frame), frame, window, margin_px)
-        # Steps at the start that both pictures share (decoding, the depth of the scene) run once.
-        differ = (n for n, (_, step) in enumerate(self.steps) if self.target == "source" or step.target() != step)
-        alike = next(differ, len(self.steps))
-        first, rest = Draw(self.steps[:alike]), Draw(self.steps[alike:], self.target)
-        frame, window = _through((first,) * len(frame), frame, window, needs[: alike + 1])
-        blurred, _ = _through((rest,) * len(frame), frame, window, needs[alike:])
-        return Pair(sharp=rest.target_draw()(frame, window=window), blurred=blurred)
+        return pairs((self,) * len(frame), frame, window=window, margin_px=margin_px, reach=reach)
 
     def kernel(self, *, normalized: bool = True) -> NDArray[np.float64] | None:
         """The point spread of the draw: the blurs of all steps, convolved with one another.
@@ -249,8 +266,26 @@ class Draw:
 
         If a reach depends on the depth, the frame must include all of it: the window with a margin of this width.
         """
-        needs = _needs_px((self,), frame)
-        return None if needs is None else needs[0]
+        reach = self.reach(frame)
+        return None if reach is None else reach.needs_px[0]
+
+    def reach(self, frame: Frame, *, seen: Sequence[Frame] | None = None) -> Reach | None:
+        """How far the light of a window comes from, and what that depends on; None if unbounded.
+
+        Parameters
+        ----------
+        frame
+            The window; if a reach depends on the depth, with a margin at least as wide as the result.
+        seen
+            :meth:`seen` of the frame, if it is known.
+        """
+        return _reach_of((self,), frame, None if seen is None else [seen])
+
+    def seen(self, frame: Frame) -> tuple[Frame, ...]:
+        """The frame after each step with the depth, labels and camera that it sets; no pixel is computed."""
+        return tuple(accumulate((step for _, step in self.steps), lambda one, step: step.geometry(one), initial=frame))[
+            1:
+        ]
 
     def assets(self) -> tuple[str, ...]:
         return tuple(digest for _, step in self.steps for digest in step.assets())
@@ -295,7 +330,7 @@ class Draw:
         return Draw(tuple(steps), target)
 
 
-_LOOK_PX = 64  # first guess of the margin that a reach may depend on; most reaches are smaller, so one pass suffices
+LOOK_PX = 64  # first guess of the margin that a reach may depend on; most reaches are smaller, so one pass suffices
 
 Window = tuple[int, int, int, int]
 """A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
@@ -342,70 +377,124 @@ def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, 
             f"Draws of one batch must come from one recipe, got draws of {sorted(lengths)} steps.",
             fix="Apply them one by one.",
         )
-    return _through(draws, frame, *_around(draws, frame, window, margin_px))[0]
+    window, reach = _around(draws, frame, window, margin_px, None)
+    return _through(draws, frame, window, reach, range(lengths.pop() if lengths else 0))[0]
+
+
+def pairs(
+    draws: Sequence[Draw],
+    frame: Frame,
+    *,
+    window: Window | None = None,
+    margin_px: int = 0,
+    reach: Reach | None = None,
+) -> Pair:
+    """:meth:`Draw.pair` of a batch with a draw for each picture, all of one recipe; see :func:`apply`."""
+    window, reach = _around(draws, frame, window, margin_px, reach)
+    # Steps at the start that both pictures share (decoding, the depth of the scene) run once.
+    positions = range(len(draws[0].steps))
+    own = {id(draw): draw for draw in draws}
+    alike = min(map(_shared_steps, own.values()))
+    frame, window = _through(draws, frame, window, reach, positions[:alike])
+    blurred, _ = _through(draws, frame, window, reach, positions[alike:])
+    rest = {name: Draw(draw.steps[alike:], draw.target).target_draw() for name, draw in own.items()}
+    return Pair(sharp=apply([rest[id(draw)] for draw in draws], frame, window=window), blurred=blurred)
+
+
+def _shared_steps(draw: Draw) -> int:
+    """How many steps at the start are the same for both pictures."""
+    differ = (n for n, (_, step) in enumerate(draw.steps) if draw.target == "source" or step.target() != step)
+    return next(differ, len(draw.steps))
+
+
+def known_reach(draws: Sequence[Draw], frames: Sequence[Frame], needs_px: Sequence[Sequence[int]]) -> Reach:
+    """The reach of a batch whose pictures' own margins are known, from :attr:`Reach.needs_px` of each.
+
+    ``frames`` are the pictures with the common margin, one by one and without pixels.
+    """
+    seen = [draw.seen(one) for draw, one in zip(draws, frames, strict=True)]
+    return Reach(tuple(map(max, zip(*needs_px, strict=True))), _geometry_of(draws, seen))
 
 
 def _around(
-    draws: Sequence[Draw], frame: Frame, window: Window | None, margin_px: int
-) -> tuple[Window | None, Sequence[int]]:
-    """The window to return (None: all), and the margin in px that each step and the result need around it."""
+    draws: Sequence[Draw], frame: Frame, window: Window | None, margin_px: int, known: Reach | None
+) -> tuple[Window | None, Reach]:
+    """The window to return (None: all), and the reach of the steps around it; ``known`` if it is known already."""
     steps = len(draws[0].steps) if draws else 0
     if window is None and margin_px == 0:
-        return None, (0,) * (steps + 1)
+        return None, Reach((0,) * (steps + 1), (None,) * steps)
     if window is None:
-        needs = _needs_px(draws, frame)
-        if needs is None or needs[0] > margin_px:
+        reach = known or _reach_of(draws, frame)
+        if reach is None or reach.needs_px[0] > margin_px:
             raise InvalidValueError(
-                f"margin_px must be at least the reach of the steps, {needs and needs[0]} px, got {margin_px}.",
+                f"margin_px must be at least the reach of the steps, {reach and reach.needs_px[0]} px, "
+                f"got {margin_px}.",
                 why="Pixels nearer to the edge of the frame lack light from beyond it.",
                 fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
             )
         height, width = frame.size_px
-        return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), needs
+        return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), reach
     if margin_px:
         raise InvalidValueError("A window and a margin cannot be given together.", fix="Leave one of them out.")
     frame.crop(*window)  # raises for a window outside the frame
     top, left, height, width = window
     room = min(top, left, frame.size_px[0] - top - height, frame.size_px[1] - left - width)
-    circular, needed = any(draw.is_circular for draw in draws), _LOOK_PX
+    circular, needed = any(draw.is_circular for draw in draws), LOOK_PX
     while True:
         # A reach may depend on the depth, so it is computed for the window with its surroundings.
-        part, _ = _cut(frame, window, needed)
-        needs = _needs_px(draws, part)
-        if needs is None or (circular and needs[0] > room):
-            return window, (max(frame.size_px),) * steps + (0,)
-        if needs[0] <= needed or part is frame:
-            return window, needs
-        needed = needs[0]
+        part, _ = cut(frame, window, needed)
+        reach = _reach_of(draws, part)
+        if reach is None or (circular and reach.needs_px[0] > room):
+            return window, Reach((max(frame.size_px),) * steps + (0,), (None,) * steps)
+        if reach.needs_px[0] <= needed or part is frame:
+            return window, reach
+        needed = reach.needs_px[0]
 
 
-def _needs_px(draws: Sequence[Draw], frame: Frame) -> list[int] | None:
-    """The margin in px needed around a window before each step and after the last; None: unbounded."""
+def _reach_of(draws: Sequence[Draw], frame: Frame, seen: Sequence[Sequence[Frame]] | None = None) -> Reach | None:
+    """The largest reach of the draws, and the geometry of all; ``seen`` are the frames after each step of each draw."""
     alike = all(draw is draws[0] for draw in draws)
+    chosen = [(draws[0], frame)] if alike else list(zip(draws, frame, strict=True))
+    seen = seen or [draw.seen(pictures) for draw, pictures in chosen]
     needs = [0] * (len(draws[0].steps) + 1)
-    for draw, pictures in [(draws[0], frame)] if alike else zip(draws, frame, strict=True):
-        reaches = []
-        for _, step in draw.steps:
-            if (reach := step.reach_px(pictures)) is None:
-                return None
-            reaches.append(reach)
-            pictures = step.geometry(pictures)
-        needs = list(map(max, needs, [*accumulate(reversed(reaches), initial=0)][::-1]))
-    return needs
+    for (draw, pictures), after in zip(chosen, seen, strict=True):
+        before = (pictures, *after)
+        reaches = [step.reach_px(one) for (_, step), one in zip(draw.steps, before, strict=False)]
+        known = [reach for reach in reaches if reach is not None]
+        if len(known) < len(reaches):
+            return None
+        needs = list(map(max, needs, [*accumulate(reversed(known), initial=0)][::-1]))
+    return Reach(tuple(needs), _geometry_of([draw for draw, _ in chosen], seen))
+
+
+def _geometry_of(draws: Sequence[Draw], seen: Sequence[Sequence[Frame]]) -> tuple[Sequence[Frame] | None, ...]:
+    """:attr:`Reach.geometry` from the frames after each step of each draw."""
+    geometry: list[Sequence[Frame] | None] = []
+    exact = True
+    for position in range(len(draws[0].steps)):
+        steps = [draw.steps[position][1] for draw in draws]
+        exact = exact and all(type(step).geometry is Degradation.geometry for step in steps)
+        of_step = exact and all(step.sets_geometry for step in steps)
+        geometry.append([after[position].without_pixels() for after in seen] if of_step else None)
+    return tuple(geometry)
 
 
 def _through(
-    draws: Sequence[Draw], frame: Frame, window: Window | None, needs: Sequence[int]
+    draws: Sequence[Draw], frame: Frame, window: Window | None, reach: Reach, positions: range
 ) -> tuple[Frame, Window | None]:
-    """The frame after all steps, cropped to the window and the margin it needs, and the window within that crop."""
-    frame, window = _cut(frame, window, needs[0])
-    for position, needed in enumerate(needs[1:]):
-        frame = _step([draw.steps[position][1] for draw in draws], frame)
-        frame, window = _cut(frame, window, needed)
+    """The frame after some of the steps, cropped to the window and the margin it needs, and the window in that crop."""
+    frame, window = cut(frame, window, reach.needs_px[positions.start])
+    for position in positions:
+        known = reach.geometry[position]
+        if known is not None:
+            frame = frame.with_geometry_of(known)
+        else:
+            frame = _step([draw.steps[position][1] for draw in draws], frame)
+        frame, window = cut(frame, window, reach.needs_px[position + 1])
     return frame, window
 
 
-def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Window | None]:
+def cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Window | None]:
     """A window with a margin of this many px, where the frame has them, and the window within that crop."""
     if window is None:
         return frame, None
@@ -419,19 +508,25 @@ def _cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Wi
 
 
 def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
-    """Apply ``steps[b]`` to picture ``b``, those of one kind in one call."""
+    """Apply ``steps[b]`` to picture ``b``, those of one kind, or of kinds that go together, in one call."""
     for kind in dict.fromkeys(map(type, steps)):
         _check_encoding(kind, frame)
-    return in_groups(steps, frame, type, lambda alike, part: type(alike[0]).apply(alike, part))
+
+    def sort(step: Degradation) -> object:
+        kind: Any = type(step)
+        return kind.apply.__func__ if kind.in_one_call else kind
+
+    return in_groups(steps, frame, sort, lambda alike, part: type(alike[0]).apply(alike, part))
 
 
-S = TypeVar("S", bound=Degradation)
+S = TypeVar("S")
+D = TypeVar("D", bound=Degradation)
 
 
 def in_groups(
     steps: Sequence[S], frame: Frame, key: Callable[[S], object], act: Callable[[Sequence[S], Frame], Frame]
 ) -> Frame:
-    """Act on the pictures whose steps have one key in one call, and put the results back in order."""
+    """Act on the pictures whose steps (or numbers of steps) have one key in one call, and put the results in order."""
     groups: dict[object, list[int]] = {}
     for b, step in enumerate(steps):
         groups.setdefault(key(step), []).append(b)
@@ -442,7 +537,7 @@ def in_groups(
     return Frame.stack(parts)[order.tolist()]
 
 
-def one_by_one(steps: Sequence[S], frame: Frame, act: Callable[[S, Frame], Any]) -> Frame:
+def one_by_one(steps: Sequence[D], frame: Frame, act: Callable[[D, Frame], Any]) -> Frame:
     """The frame with the images that ``act`` makes of each step and its picture, a frame of one."""
     pictures = [one.with_image(act(step, one)) for step, one in zip(steps, frame, strict=True)]
     return frame.with_image(pictures[0].image if len(pictures) == 1 else Frame.stack(pictures).image)

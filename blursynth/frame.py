@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from types import ModuleType
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError, PictureError, did_you_mean
 
 __all__ = [
-    "MOSAICS", "Border", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "check_values",
+    "MOSAICS", "Border", "Deferred", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "check_values",
     "per_picture",
 ]  # fmt: skip
 
@@ -201,6 +201,53 @@ class Intrinsics:
         return self.focal_length_mm * 1000.0 / self.pixel_pitch_um
 
 
+class Deferred:
+    """Depth or labels of a frame that are computed when something first reads them.
+
+    Made-up scenes are functions of absolute positions, and many draws never look at them.
+
+    >>> later = Deferred(lambda: np.ones((1, 4, 4)))
+    >>> later.then(lambda depth: depth[:, :2]).get().shape
+    (1, 2, 4)
+    """
+
+    __slots__ = ("_make", "_value")
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make: Callable[[], Any] | None = make
+        self._value: Any = None
+
+    def get(self) -> Any:
+        """The values, computed once."""
+        make = self._make
+        if make is not None:  # two threads at a time compute the same values
+            self._value = make()
+            self._make = None
+        return self._value
+
+    def then(self, change: Callable[[Any], Any]) -> Deferred:
+        """What ``change`` makes of the values, deferred as well."""
+        return Deferred(lambda: change(self.get()))
+
+
+class _Map:
+    """A field that may hold a :class:`Deferred` and is read as its values."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, frame: Any, owner: type | None = None) -> Any:
+        if frame is None:
+            return None  # the default of the field
+        value = frame.__dict__[self._name]
+        if isinstance(value, Deferred):
+            value = frame.__dict__[self._name] = value.get()
+        return value
+
+    def __set__(self, frame: Any, value: Any) -> None:
+        frame.__dict__[self._name] = value
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A batch of pictures on one pixel grid, with their metadata.
@@ -258,8 +305,8 @@ class Frame:
 
     image: Any  # [B, C, H, W]
     encoding: Encoding
-    depth_m: Any | None = None  # [B, H, W]
-    labels: Any | None = None  # [B, H, W]
+    depth_m: Any | None = _Map()  # [B, H, W]
+    labels: Any | None = _Map()  # [B, H, W]
     camera: tuple[Intrinsics, ...] = ()
     origin_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((1, 2), np.int64))  # [B, 2]
     full_size_px: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))  # [B, 2]
@@ -270,8 +317,8 @@ class Frame:
     def __post_init__(self) -> None:
         self._check_form()
         check_values(self.image, self.encoding)
-        if self.depth_m is not None:
-            _check_depth(self.depth_m)
+        if self.has_depth:
+            check_depth(self.depth_m)
 
     @classmethod
     def unchecked(cls, image: Any, encoding: Encoding | str, **fields_: Any) -> Self:
@@ -297,11 +344,11 @@ class Frame:
         frame._check_form()
         return frame
 
-    def _changed(self, **changes: Any) -> Self:
-        """The frame with other fields; of the values, only a new depth is validated."""
-        frame = self._made({**self.__dict__, **changes})
-        if frame.depth_m is not None and "depth_m" in changes:
-            _check_depth(frame.depth_m)
+    def _with(self, **changes: Any) -> Self:
+        """The frame with some other fields that are known to be valid; no check, since this happens very often."""
+        frame = object.__new__(type(self))
+        frame.__dict__.update(self.__dict__)
+        frame.__dict__.update(changes)
         return frame
 
     @classmethod
@@ -494,10 +541,10 @@ class Frame:
         if np.size(size) == 0:
             size = origin + np.array([height, width])
         object.__setattr__(self, "full_size_px", _two_per_picture("full_size_px", size, batch))
-        if self.depth_m is not None:
-            object.__setattr__(self, "depth_m", _formed_depth(self.depth_m, (batch, height, width)))
-        if self.labels is not None:
-            object.__setattr__(self, "labels", _checked_labels(self.labels, (batch, height, width)))
+        for name, form in (("depth_m", formed_depth), ("labels", _checked_labels)):
+            values = self.__dict__[name]
+            if values is not None and not isinstance(values, Deferred):
+                object.__setattr__(self, name, form(values, (batch, height, width)))
         for name, kind, what, example in (
             ("camera", Intrinsics, "Intrinsics", "For example Intrinsics(focal_length_mm=4.2, pixel_pitch_um=1.4)."),
             ("source", str, "a string", ""),
@@ -521,6 +568,16 @@ class Frame:
         return int(self.image.shape[0])
 
     @property
+    def has_depth(self) -> bool:
+        """Whether the depth is known. Unlike reading :attr:`depth_m`, this computes nothing."""
+        return self.__dict__["depth_m"] is not None
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels. Unlike reading :attr:`labels`, this computes nothing."""
+        return self.__dict__["labels"] is not None
+
+    @property
     def size_px(self) -> tuple[int, int]:
         """Height and width."""
         return int(self.image.shape[2]), int(self.image.shape[3])
@@ -542,17 +599,49 @@ class Frame:
             number = operator.index(index)
             if not -len(self) <= number < len(self):
                 raise IndexError(f"the frame has {len(self)} pictures, counted from 0, so there is no picture {number}")
+            if len(self) == 1:
+                return self
             chosen = slice(number, number + 1 or None)
         elif not isinstance(chosen, slice):
             chosen = np.asarray(chosen)
-        return self._made({name: _chosen(value, chosen) for name, value in vars(self).items()})
+        return self._with(**{name: _chosen(value, chosen) for name, value in vars(self).items()})
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[i] for i in range(len(self)))
 
     def with_image(self, image: Any, encoding: Encoding | None = None, **changes: Any) -> Frame:
-        """The same frame with other pixels (and encoding) on the same grid; pixel values are not validated."""
-        return self._changed(image=image, encoding=encoding or self.encoding, **changes)
+        """The same frame with other pixels (and encoding) on the same grid; pixel values are not validated.
+
+        ``changes`` are further fields; a new depth is validated. Depth and labels may be :class:`Deferred`.
+        """
+        old, encoding = self.image, encoding or self.encoding
+        if (
+            isinstance(encoding, Encoding)
+            and (image is old or (type(image) is type(old) and image.dtype == old.dtype and image.shape == old.shape))
+            and all(name in _MAPS and isinstance(value, Deferred) for name, value in changes.items())
+        ):
+            return self._with(image=image, encoding=encoding, **changes)
+        frame = self._made({**self.__dict__, "image": image, "encoding": encoding, **changes})
+        if changes.get("depth_m") is not None and not isinstance(changes["depth_m"], Deferred):
+            check_depth(frame.depth_m)
+        return frame
+
+    def without_pixels(self) -> Frame:
+        """The frame with pixels of 0, which take no memory: its size, position and maps."""
+        image = self.image
+        if isinstance(image, np.ndarray):
+            return self._with(image=np.broadcast_to(np.zeros((), image.dtype), image.shape))
+        return self._with(image=image.detach().new_zeros(()).expand(image.shape))
+
+    def with_geometry_of(self, others: Sequence[Frame]) -> Frame:
+        """The frame with depth, labels and camera of others: frames of the same pictures that contain this one."""
+        height, width = self.size_px
+        parts, first = [], 0
+        for other in others:
+            top, left = (self.origin_px[first] - other.origin_px[0]).tolist()
+            parts.append(other if other.size_px == (height, width) else other.crop(top, left, height, width))
+            first += len(other)
+        return self._with(**{name: _joined([part.__dict__[name] for part in parts]) for name in (*_MAPS, "camera")})
 
     def crop(self, top: int, left: int, height: int, width: int) -> Frame:
         """A window in coordinates of this frame; ``origin_px`` is updated, so absolute positions are kept.
@@ -573,9 +662,11 @@ class Frame:
                 fix="Choose a smaller window or another corner.",
             )
         window = (..., slice(top, top + height), slice(left, left + width))
-        maps = {name: getattr(self, name) for name in ("image", "depth_m", "labels")}
-        cut = {name: values[window] for name, values in maps.items() if values is not None}
-        return self._made({**vars(self), **cut, "origin_px": self.origin_px + np.array([top, left])})
+        return self._with(
+            image=self.image[window],
+            origin_px=np.add(self.origin_px, (top, left)),
+            **{name: _changed(self.__dict__[name], lambda values: values[window]) for name in _MAPS},
+        )
 
     @staticmethod
     def stack(frames: Sequence[Frame]) -> Frame:
@@ -602,7 +693,8 @@ class Frame:
         """Pickle a constant picture, a placeholder for unused pixels, as its single value."""
         image = self.image
         one = isinstance(image, np.ndarray) and not any(image.strides)
-        return {**self.__dict__, "image": (image.flat[0], image.shape) if one else image}
+        maps = {name: getattr(self, name) for name in _MAPS}
+        return {**self.__dict__, **maps, "image": (image.flat[0], image.shape) if one else image}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         image = state["image"]
@@ -610,7 +702,7 @@ class Frame:
 
     def __repr__(self) -> str:
         batch, channels, height, width = self.image.shape
-        more = [name for name in ("depth_m", "labels") if getattr(self, name) is not None]
+        more = [name for name in _MAPS if self.__dict__[name] is not None]
         more += ["camera"] if self.camera else []
         return f"Frame({', '.join([f'{batch}x{channels}x{height}x{width} {self.encoding}', *more])})"
 
@@ -627,24 +719,45 @@ def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:
         ) from None
 
 
+_MAPS = ("depth_m", "labels")
+"""Fields with a value per pixel that may be deferred."""
+
+
+def _changed(values: Any, change: Callable[[Any], Any]) -> Any:
+    """What ``change`` makes of depth or labels, deferred if they are; None remains None."""
+    if isinstance(values, Deferred):
+        return values.then(change)
+    return None if values is None else change(values)
+
+
 def _chosen(value: Any, chosen: Any) -> Any:
     """The values of some pictures of a batch; a value that is not one per picture is kept."""
     if value is None or isinstance(value, Encoding):
         return value
+    if isinstance(value, Deferred):
+        return value.then(lambda values: values[chosen])
     if isinstance(value, tuple):
         return tuple(value[i] for i in np.arange(len(value))[chosen]) if value else ()
+    library: Any = array_library(value)
+    if library is not None and _is_on_device(value) and not isinstance(chosen, slice):
+        # Without numbers of pictures that would have to be sent to the device first.
+        return library.stack([value[i] for i in np.arange(len(value))[chosen]])
     return value[chosen]
 
 
 def _joined(values: Sequence[Any]) -> Any:
     """The values of several batches as those of one; where one of them has none, the result has none."""
     first = values[0]
+    if len(values) == 1:
+        return first
     if isinstance(first, Encoding):
         return first
     if isinstance(first, tuple):
         return sum(values, ()) if all(values) else ()
     if any(value is None for value in values):
         return None
+    if any(isinstance(value, Deferred) for value in values):
+        return Deferred(lambda: _joined([value.get() if isinstance(value, Deferred) else value for value in values]))
     if isinstance(first, RawMetadata):
         return RawMetadata.stack(values)
     library: Any = array_library(first)
@@ -796,6 +909,11 @@ def _of_shape(name: str, values: Any, shape: tuple[int, int, int], **reasons: st
     return values
 
 
+def _is_on_device(values: Any) -> bool:
+    """Whether looking at the values would wait for a device."""
+    return not isinstance(values, np.ndarray) and values.device.type != "cpu"
+
+
 def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(labels) is None:
         raise InvalidValueError(f"labels must be an array [B, H, W], got {_describe(labels)}.")
@@ -807,6 +925,8 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
             f"labels must be integers, got {labels.dtype}.",
             fix="Round and convert them, e.g. labels.astype('int32'); 0 is the background, 1 .. n are the objects.",
         )
+    if _is_on_device(labels):
+        return labels
     least, most = (int(labels.min()), int(labels.max())) if 0 not in tuple(labels.shape) else (0, 0)
     if least < 0 or most >= 2**31:
         raise InvalidValueError(
@@ -818,7 +938,7 @@ def _checked_labels(labels: Any, shape: tuple[int, int, int]) -> Any:
     return labels
 
 
-def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
+def formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     if array_library(depth) is None:
         raise InvalidValueError(
             f"depth_m must be an array [B, H, W] of meters, got {_describe(depth)}.",
@@ -839,7 +959,10 @@ def _formed_depth(depth: Any, shape: tuple[int, int, int]) -> Any:
     return depth.astype(np.float32) if isinstance(depth, np.ndarray) else depth.float()
 
 
-def _check_depth(depth: Any) -> None:
+def check_depth(depth: Any) -> None:
+    """Refuse depth that is not finite and > 0."""
+    if isinstance(depth, np.ndarray) and depth.size and depth.min() > 0 and depth.max() < math.inf:
+        return  # not for NaN, either
     library: Any = array_library(depth)
     finite = library.isfinite(depth)
     if not bool(finite.any()):

@@ -72,7 +72,7 @@ def test_what_is_derived_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("looked at")
 
     monkeypatch.setattr("blursynth.frame.check_values", refuse)
-    monkeypatch.setattr("blursynth.frame._check_depth", refuse)
+    monkeypatch.setattr("blursynth.frame.check_depth", refuse)
     part = frame.crop(2, 3, 16, 16)
     assert part.with_image(part.image + 7).image.max() > 7
     assert bs.Frame.stack([part[0], part[1]]).labels is not None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
+from blursynth.physics.batches import of_shape
 from blursynth.physics.color import MAX_LEVELS
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.point_spread import PointSpreads
@@ -34,6 +35,7 @@ __all__ = [
     "check_guided",
     "check_image",
     "check_levels",
+    "check_one_each",
     "check_origin",
     "check_plane",
     "check_scene",
@@ -234,6 +236,12 @@ def check_count(records: str, count: int, batch: int) -> None:
         )
 
 
+def check_one_each(records: str, count: int, batch: int) -> None:
+    """Raise ``InvalidValueError`` unless a list has one record for each picture."""
+    if count != batch:
+        raise InvalidValueError(f"A list of {records} must have one for each of the {batch} pictures, got {count}.")
+
+
 def check_seed(seed: Any, batch: int, *, traced: bool = False) -> NDArray[Any]:
     """The seeds ``[B]``, after a check that there is one for each picture; values are not checked if ``traced``."""
     seeds = np.atleast_1d(np.asarray(seed))
@@ -254,7 +262,7 @@ def check_origin(origin_px: Any, batch: int, *, traced: bool = False) -> NDArray
             f"origin_px must be integers [{batch}, 2] (row, column), got {origin.dtype} {origin.shape}.",
             fix="Pass frame.origin_px.",
         )
-    return np.broadcast_to(origin, (batch, 2)).astype(np.int64)
+    return of_shape(origin, (batch, 2), np.int64)
 
 
 def check_development(shape: Sequence[int], parameters: DevelopParameters) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, array_library
 from blursynth.physics.development import DevelopParameters
+from blursynth.physics.object_layout import ObjectLayout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
@@ -83,14 +84,16 @@ class Backend(Protocol):
         """
         ...
 
-    def warp_mean(self, image: Any, warps: Warps, inverse_depth: Any | None = None, *, border: Border) -> Any:
+    def warp_mean(
+        self, image: Any, warps: Warps | Sequence[Warps], inverse_depth: Any | None = None, *, border: Border
+    ) -> Any:
         """Weighted mean of the pictures a moving camera sees: ``y(p) = sum_t weight(row of p, t) x(place(p, t))``.
 
         Interpolation is bilinear. ``inverse_depth`` ``[B, H, W]`` in 1/m is finite; it may be None if the camera only
         rotates or zooms. With depth this is the gather form: each pixel of the result moves as far as its own depth
         says, and occlusion is not modeled (see :meth:`composite`). Refused are translation without depth, and pixels
         that look behind the camera (on CUDA and with depth these become NaN). Tensors are differentiable once by the
-        inverse depth too, and not by the warps.
+        inverse depth too, and not by the warps. A list has the warps of each picture, however many times each sees.
         """
         ...
 
@@ -143,13 +146,14 @@ class Backend(Protocol):
         """
         ...
 
-    def composite(self, image: Any, scene: Scene, *, border: Border) -> Any:
+    def composite(self, image: Any, scene: Scene | Sequence[Scene], *, border: Border) -> Any:
         """Spread the light of every patch of a scene, with nearer slices covering farther ones.
 
         The definition is :func:`blursynth.backends.oracle.composite.composite`. With ``CONSTANT`` the scene continues
         as with ``REPLICATE``, but black. There is no derivative by the scene: which surface covers which is a matter of
         order, and the shares of light are cut off (``min``) where nearer surfaces leave no room. For a derivative
-        through depth use :meth:`convolve_varying`, which has no occlusion.
+        through depth use :meth:`convolve_varying`, which has no occlusion. A list has the scene of each picture, with
+        parts that are alike; the result is that of each by itself, in one launch on CUDA devices.
         """
         ...
 
@@ -217,6 +221,15 @@ class Backend(Protocol):
 
         ``seed`` is ``[B]`` or one number, 0 <= seed < 2**64. The same seed and parameters give the same bits, in any
         batch.
+        """
+        ...
+
+    def object_labels(
+        self, layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]
+    ) -> NDArray[np.int32]:
+        """Which object of a layout every pixel of a window shows, ``[H, W]``: the nearest one there, 0 = none.
+
+        ``origin_px`` is the row and column of the window's first pixel in the full picture.
         """
         ...
 

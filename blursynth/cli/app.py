@@ -23,6 +23,7 @@ from blursynth.cli import (
     resume,
     schema,
     verify,
+    warm,
 )
 from blursynth.cli.command_group import SETTINGS, Commands
 
@@ -69,6 +70,7 @@ def blursynth(
 
 for module in (
     preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema, laws,
+    warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from blursynth.cli.arguments import option
-from blursynth.cli.console import RichLogs, complain, echo
+from blursynth.cli.console import RichLogs, compiling_line, complain, echo
 from blursynth.errors import BlursynthError
 from blursynth.records.text import printable
 
@@ -61,7 +61,8 @@ class Commands(TyperGroup):
         if debug:
             sys.excepthook = _show_trace  # for exceptions raised below that end the program
         try:
-            return super().invoke(ctx)
+            with compiling_line():
+                return super().invoke(ctx)
         except BlursynthError as error:
             if debug:
                 raise

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from blursynth.backends.compiling import shown_while_compiling
 from blursynth.io.folders import HIDDEN, endings_text
 from blursynth.records.text import printable
 from blursynth.records.units import number
@@ -181,8 +182,12 @@ def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> 
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    with (
+        Progress(*columns, console=console(stderr=True), transient=True) as bar,
+        shown_while_compiling(lambda: _task(bar, compiled)),
+    ):
         tasks: dict[str, Any] = {}
+        compiled: list[float] = []
         started: dict[str, tuple[float, int]] = {}
         skipped = ""
 
@@ -201,7 +206,7 @@ def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> 
                 started[stage] = (time.monotonic(), progress.done)
             if progress.skipped:
                 skipped = f"{len(progress.skipped)} skipped"
-            word = {"scan": "pictures", "generate": unit}.get(stage, "checks")
+            word = {"scan": "pictures", "generate": unit, "warm": unit}.get(stage, "checks")
             parts = [f"{progress.done:,} of {progress.total:,} {word}", *_pace(progress, *started[stage]), skipped]
             bar.update(
                 tasks[stage],
@@ -212,9 +217,41 @@ def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> 
             if progress.note:
                 bar.console.print(printable(progress.note))
             if stage == "scan" and progress.done == progress.total:
-                begin("ready", "preparing (the first run compiles for about 20 s)", None)
+                begin("ready", "preparing", None)
 
         yield show
+
+
+@contextmanager
+def compiling_line() -> Iterator[None]:
+    """One line while kernels are compiled, on a terminal; it is gone when they are."""
+    compiled: list[float] = []
+
+    @contextmanager
+    def show() -> Iterator[None]:
+        from rich.progress import Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), TextColumn("{task.fields[text]}"))
+        with Progress(*columns, console=console(stderr=True), transient=True) as bar, _task(bar, compiled):
+            yield
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    with shown_while_compiling(show):
+        yield
+
+
+@contextmanager
+def _task(bar: Any, compiled: list[float]) -> Iterator[None]:
+    """A task of a bar while a kernel is compiled; ``compiled`` holds when each of them was begun."""
+    compiled.append(time.monotonic())
+    passed = f"{len(compiled)} ... {compiled[-1] - compiled[0]:.0f} s"
+    task = bar.add_task("Compiling kernels for this machine (first use):", total=None, text=passed)
+    try:
+        yield
+    finally:
+        bar.remove_task(task)
 
 
 def _pace(progress: Any, since: float, first: int) -> tuple[str, ...]:
@@ -226,7 +263,12 @@ def _pace(progress: Any, since: float, first: int) -> tuple[str, ...]:
     return (f"{number(rate)} per second", f"{seconds_text((progress.total - progress.done) / rate)} left")
 
 
-_WORDS = {"scan": "scanning the pictures", "generate": "making", "verify": "verifying"}
+_WORDS = {
+    "scan": "scanning the pictures",
+    "generate": "making",
+    "verify": "verifying",
+    "warm": "compiling for this machine",
+}
 
 
 def _going_on(progress: Any, out: Path | None) -> str:

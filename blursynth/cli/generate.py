@@ -75,6 +75,9 @@ def command(
     shard_length: Annotated[
         int | None, typer.Option("--shard-length", help="Samples per shard; by default about 128 MB per array.")
     ] = None,
+    codec: Annotated[
+        str, typer.Option("--codec", help="How pixels are stored: lz4, smaller, or none, faster to read.")
+    ] = "lz4",
     shards: arguments.Shards = None,
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
@@ -103,7 +106,7 @@ def command(
             sources=sources, recipe=recipe, changes=arguments.parse_changes(set_), count=count, size_px=size, seed=seed,
             store=[name for name in names if name], kernel_size_px=kernel_size, crops_per_source=crops_per_source,
             min_detail=min_detail, depth=depth, depth_format=arguments.parse_depth_format(depth_format), labels=labels,
-            linear=linear, downscale=downscale, shard_length=shard_length,
+            linear=linear, downscale=downscale, shard_length=shard_length, codec=codec,
         )  # fmt: skip
     if dry_run:
         for name, split in request.parts().items():

@@ -86,7 +86,7 @@ class LocalEngine(Engine):
         self._workers: list[_Worker] = []
         self._waiting: deque[int] = deque()
         self._tries: dict[int, int] = {}
-        self._context = _context()
+        self._context = process_context()
 
     def submit(self, job: Job, shards: Sequence[int], *, again: bool = False) -> None:
         self._job, self._again = job, again
@@ -110,7 +110,7 @@ class LocalEngine(Engine):
 
     def _hire(self) -> None:
         ours, theirs = self._context.Pipe()
-        with _single_threaded(), _ctrl_c_waits():
+        with single_threaded(), _ctrl_c_waits():
             process = self._context.Process(target=_work, args=(theirs, self._job, self._again), daemon=True)
             process.start()
         theirs.close()
@@ -192,17 +192,28 @@ def _cause(code: int | None) -> Message:
     return ("Its pictures or its recipe make it crash: run with ", Argument("workers", 1), " to see where.")
 
 
-def _context() -> Any:
+def process_context() -> Any:
+    """How worker processes are started."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Loading numba and the codecs can take longer than making a shard; the server does it once for all workers.
-    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.backends.cpu"])
+    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.dataset.preloaded"])
     return context
 
 
+def start_early(engine: Literal["local", "dask"] | Engine, workers: int, tasks: int) -> None:
+    """Let the fork server load its libraries, which takes seconds, while this process still looks at the request."""
+    if engine == "local" and workers > 1 and tasks > 1 and sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        process_context()
+        with single_threaded(), _ctrl_c_waits():
+            forkserver.ensure_running()
+
+
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes started inside use one thread per library, since shards already run in parallel."""
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}

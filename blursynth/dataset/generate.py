@@ -18,7 +18,7 @@ from blursynth import degradations
 from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
-from blursynth.dataset.engine import Engine, make_engine
+from blursynth.dataset.engine import Engine, make_engine, start_early
 from blursynth.dataset.files import (
     disk_error,
     locked,
@@ -53,8 +53,9 @@ from blursynth.io.folders import expanded
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
-CHECKED_DRAWS = 2000  # takes about a second, however large the data set is
-CHECKED_DRAWS_WITH_MAPS = 64  # each needs the depth of its window
+CHECKED_DRAWS = 2000  # a few seconds, however large the data set is, while workers load their libraries
+# Of small data sets, which lose little when they fail later, and where pixels are needed, which takes longer.
+FEW_DRAWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +284,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
         start = time.perf_counter()
         placement = renderer.place(trial * spec.count // trials)
         arrays = renderer.render(placement)
-        sizes = [len(encode_chunk(array)) for array in arrays.values()]
+        sizes = [len(encode_chunk(array, spec.codec)) for array in arrays.values()]
         times.append(time.perf_counter() - start)
         reach = max(reach, placement.window.reach or 0)
         stored += sum(sizes) + 2500  # and its record
@@ -350,7 +351,7 @@ def generate(
         No usable source.
     RecipeError
         The recipe's result cannot be stored, or its reach is too large for the sources. Before anything is written, up
-        to ``CHECKED_DRAWS`` evenly spaced samples are checked; a rare draw of a larger data set can still fail later.
+        to ``CHECKED_DRAWS`` evenly spaced samples are checked; a rare draw can still fail later.
     DatasetError
         ``out`` is something else, was started with other arguments, is being written by another process, or cannot be
         written; the disk is too small; or the digest differs from the one that the request expects.
@@ -394,6 +395,7 @@ def _generate(
     elif (out / "dataset.json").exists():
         begun = load_spec(out)
     else:
+        start_early(work.engine, work.workers, len(wanted))
         check_draws(prepared)
         _check_room(prepared, work.workers, out, wanted)
         begun = _begin(out, prepared)
@@ -824,8 +826,9 @@ def _lacking(out: Path, spec: Spec) -> list[str]:
 def check_draws(prepared: Prepared) -> float | None:
     """Refuse, before anything is written, draws that would fail later because no source or array can hold them.
 
-    Checks ``CHECKED_DRAWS`` evenly spaced samples (fewer if pixels are needed: for reaches that depend on depth, and
-    for a minimum detail), or every sample if kernels are stored, whose size must fit all. Returns the share of windows
+    Checks a tenth of the samples, evenly spaced, but at least ``FEW_DRAWS`` and at most ``CHECKED_DRAWS``; only
+    ``FEW_DRAWS`` if pixels are needed (for reaches that depend on depth, and for a minimum detail); every sample if
+    kernels are stored, whose size must fit all. Returns the share of windows
     that were passed over for too little detail; None without a minimum.
     """
     spec, renderer = prepared.spec, prepared.renderer
@@ -837,7 +840,8 @@ def check_draws(prepared: Prepared) -> float | None:
             why="Its blur differs from pixel to pixel, so no single kernel represents it.",
             fix="Leave the kernel out: the draw of every sample holds the parameters of its blur.",
         )
-    most = CHECKED_DRAWS_WITH_MAPS if renderer.looks_at_maps or spec.min_detail is not None else CHECKED_DRAWS
+    sees_pixels = renderer.looks_at_maps or spec.min_detail is not None
+    most = FEW_DRAWS if sees_pixels else min(CHECKED_DRAWS, max(FEW_DRAWS, spec.count // 10))
     checked = range(0, spec.count, 1 if stored is not None else max(1, spec.count // most))
     needed, passed_over = 1, 0
     for index in checked:

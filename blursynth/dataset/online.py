@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from blursynth.core import Degradation, Draw, Identity
 from blursynth.dataset.generate import check_draws, prepare
 from blursynth.dataset.progress import OnProgress
-from blursynth.dataset.render import Placement, Renderer, Window
+from blursynth.dataset.render import Placement, Renderer, Window, values_of
 from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ENDLESS
@@ -23,18 +25,29 @@ __all__ = ["OnlineDataset", "Unblurred"]
 class Unblurred:
     """A sample before its blur, to be blurred on an accelerator.
 
-    ``frame`` is the window with a margin of ``margin_px`` around it. If ``margin_px`` is None, the reach of the draw is
-    unbounded; ``frame`` is then the whole picture, and ``window`` the position of the sample in it.
+    ``codes`` is the window with a margin of ``margin_px`` around it, and ``outline`` what else is known about it. If
+    ``margin_px`` is None, the reach of the draw is unbounded; they are then of the whole picture, and ``window`` is the
+    position of the sample in it.
     """
 
     index: int
     draw: Draw
-    frame: Frame
+    codes: NDArray[Any]
+    """``[3, H, W]`` as they lie in the file: uint8, uint16, or float32 for light. They may share memory with others."""
+    outline: Frame
+    """A frame without pixels."""
     margin_px: int | None
+    needs_px: tuple[int, ...] | None
+    """The margin that each step needs, see :class:`~blursynth.core.Reach`; None if the reach is unbounded."""
     window: Window
     source: str
     dtype: str = "uint8"
     """Type of the pictures of the finished pair: codes of uint8 or uint16, or float32 for linear light."""
+
+    @property
+    def frame(self) -> Frame:
+        """The frame with its pixels."""
+        return self.outline.with_image(values_of(self.codes[None]))
 
 
 class OnlineDataset(Samples):
@@ -125,11 +138,15 @@ class OnlineDataset(Samples):
     def unblurred(self, index: int) -> Unblurred:
         """Sample ``index`` before its blur."""
         renderer, placement = self._placed(index)
+        codes, outline = renderer.codes(placement.source, *renderer.extent(placement.source, placement.window))
+        reach = renderer.known_reach(placement)
         return Unblurred(
             index=placement.index,
             draw=placement.draw,
-            frame=renderer.frame(placement.source, placement.window),
+            codes=codes,
+            outline=outline,
             margin_px=placement.window.reach,
+            needs_px=None if reach is None else reach.needs_px,
             window=placement.window,
             source=self.spec.sources[placement.source].name,
             dtype=self.spec.arrays[0].dtype,

@@ -13,12 +13,13 @@ __all__ = ["OnProgress", "Progress"]
 class Progress:
     """The progress of the work.
 
-    ``stage`` is ``"scan"`` (pictures), ``"generate"`` (samples) or ``"verify"`` (shards, then replayed samples);
+    ``stage`` is ``"scan"`` (pictures), ``"generate"`` (samples), ``"verify"`` (shards, then replayed samples)
+    or ``"warm"`` (parts of the camera and recipes);
     ``skipped`` holds (name, why) of the unused inputs; ``note`` is a sentence about something unusual, such as a worker
     that was killed and replaced.
     """
 
-    stage: Literal["scan", "generate", "verify"]
+    stage: Literal["scan", "generate", "verify", "warm"]
     done: int
     total: int
     skipped: tuple[tuple[str, str], ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth import degradations
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import load_assets
 from blursynth.dataset.index import read_index
@@ -27,6 +30,7 @@ from blursynth.recipe.recipe import Recipe
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
 _CHECKED_BYTES = 2**24  # above this, memory is allocated only after checking that the data exist
+_SHARED_BYTES = 2**20  # above this, several threads read: starting them takes a tenth of reading so much
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class Dataset(Samples):
 
     It keeps no files open and only small indices in memory, so it can be pickled, forked, used from several threads,
     and passed directly to a ``torch.utils.data.DataLoader``. The crc32c of every chunk and every record is checked when
-    it is read.
+    it is read. Batches of more than a MiB are read by several threads, except in worker processes.
     """
 
     def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
@@ -86,42 +90,67 @@ class Dataset(Samples):
         return asdict(self._index.digest) if self._index is not None else {}
 
     def sample(self, index: int) -> Sample:
-        return Sample(
-            index=index,
-            sharp=self.array("sharp", [index])[0],
-            blurred=self.array("blurred", [index])[0],
-            kernel=self.array("kernel", [index])[0] if "kernel" in self._arrays else None,
-            record=self.record(index),
-            kinds=self.kinds,
-        )
+        return self.__getitems__([index])[0]
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """The pixels of several samples, stacked per array; faster than one by one, and without records."""
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         chosen = [self._checked(i) for i in indices]
-        return Batch(tuple(chosen), self.array("sharp", chosen), self.array("blurred", chosen))
+        names = [name for name in ("sharp", "blurred", "kernel") if name in self._arrays]
+        arrays = dict(zip(names, self._read(names, chosen), strict=True))
+        return [
+            Sample(
+                index=i,
+                sharp=arrays["sharp"][row],
+                blurred=arrays["blurred"][row],
+                kernel=arrays["kernel"][row] if "kernel" in arrays else None,
+                record=self.record(i),
+                kinds=self.kinds,
+            )
+            for row, i in enumerate(chosen)
+        ]
 
-    def array(self, name: str, indices: Sequence[int]) -> NDArray[Any]:
-        """Some samples of one array, in the order of ``indices``."""
+    def batch(self, indices: Sequence[int], *, threads: int | None = None) -> Batch:
+        """The pixels of several samples, stacked per array; faster than one by one, and without records.
+
+        ``threads`` read and decompress: by default one per core, and a single one in a worker process.
+        """
+        chosen = [self._checked(i) for i in indices]
+        sharp, blurred = self._read(("sharp", "blurred"), chosen, threads)
+        return Batch(tuple(chosen), sharp, blurred)
+
+    def array(self, name: str, indices: Sequence[int], *, threads: int | None = None) -> NDArray[Any]:
+        """Some samples of one array, in the order of ``indices``; ``threads`` as for :meth:`batch`."""
         if name not in self._arrays:
             raise InvalidValueError(f"The data set has no array {name!r}, only {', '.join(self._arrays)}.")
-        spec = self._arrays[name]
-        by_shard: dict[int, list[int]] = {}
-        for row, i in enumerate(indices):
-            by_shard.setdefault(i // self.spec.shard_length, []).append(row)
-        if len(indices) * spec.nbytes > _CHECKED_BYTES:
-            for shard, rows in by_shard.items():
-                first = shard * self.spec.shard_length
-                self._reader(spec, shard).require([0] if spec.whole else [indices[row] - first for row in rows])
-        out = np.empty((len(indices), *spec.shape), spec.dtype)
-        for shard, rows in by_shard.items():
-            reader = self._reader(spec, shard)
-            first = shard * self.spec.shard_length
+        return self._read((name,), indices, threads)[0]
+
+    def _read(self, names: Sequence[str], indices: Sequence[int], threads: int | None = None) -> list[NDArray[Any]]:
+        """Some samples of several arrays."""
+        length = self.spec.shard_length
+        places = sorted((i // length, i % length, row) for row, i in enumerate(indices))  # file by file
+        found: list[NDArray[Any]] = []
+        jobs: list[tuple[ShardReader, NDArray[Any], int, int]] = []
+        for spec in (self._arrays[name] for name in names):
+            readers = {shard: self._reader(spec, shard) for shard, _, _ in places}
+            if len(indices) * spec.nbytes > _CHECKED_BYTES:
+                for shard, position, _ in places:
+                    readers[shard].require(0 if spec.whole else position)
+            out = np.empty((len(indices), *spec.shape), spec.dtype)
+            found.append(out)
             if spec.whole:
-                table = reader.read([0])[0]
-                out[rows] = table[[indices[row] - first for row in rows]]
-                continue
-            reader.read_into([indices[row] - first for row in rows], out, rows)
-        return out
+                tables = {shard: reader.read([0])[0] for shard, reader in readers.items()}
+                for shard, position, row in places:
+                    out[row] = tables[shard][position]
+            else:
+                jobs += [(readers[shard], out, position, row) for shard, position, row in places]
+
+        def read(first: int, last: int) -> None:
+            for _, group in groupby(jobs[first:last], itemgetter(0)):
+                readers, outs, positions, rows = zip(*group, strict=True)
+                readers[0].read_into(positions, outs[0], rows)
+
+        shared = sum(out.nbytes for out in found) > _SHARED_BYTES
+        share_out(read, len(jobs), threads_to_use(threads) if shared else 1)
+        return found
 
     def params(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Column names and the table ``[N, columns]`` of numeric parameters, if they were stored."""
@@ -153,6 +182,7 @@ class Dataset(Samples):
                 1 if array.whole else length,
                 (length, *array.shape) if array.whole else array.shape,
                 np.dtype(array.dtype),
+                self.spec.codec,
             )
         return self._readers[key]
 

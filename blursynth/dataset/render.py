@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends import for_array
-from blursynth.core import Draw, Pair
+from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
+from blursynth.core import Window as Rectangle
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
@@ -35,7 +36,7 @@ from blursynth.recipe.recipe import Recipe
 from blursynth.records.streams import Stream, shuffled_place
 from blursynth.records.text import path_of
 
-__all__ = ["Placement", "Renderer", "Window"]
+__all__ = ["Placement", "Renderer", "Window", "values_of"]
 
 ATTEMPTS = 32  # attempts to choose another source or window before giving up
 WINDOWS = 16  # of one source that are checked for detail before another source is taken
@@ -96,7 +97,8 @@ class Renderer:
         self._depth_format = DepthFormat(**(spec.depth_format or {}))
         #: Whether reaches may depend on the content of a source, so that its maps are needed to place a sample.
         self.looks_at_maps = spec.has_maps or any(k.sets_geometry for _, s in recipe.steps for k in s.kinds())
-        self._sees_frame = recipe.sees_frame
+        self._sees_frame, self._sees_pixels = recipe.sees_frame, recipe.sees_pixels
+        self._latest: tuple[Placement, Reach] | None = None  # a sample is rendered right after it was placed
         self._both_encodings = len({s.is_linear for s in spec.sources}) > 1
         self._dtype = next(a.dtype for a in spec.arrays if a.name == "sharp")
         self._wants_kernel = any(a.name == "kernel" for a in spec.arrays)
@@ -174,51 +176,76 @@ class Renderer:
         """How much detail the window of a sample shows, before any blur; see :func:`detail_of`."""
         window, picture = placement.window, self._picture(placement.source)
         rows, columns = (slice(start, start + window.size) for start in (window.top, window.left))
-        return detail_of(_values(picture.codes[None, :, rows, columns])[0], self._encoding(placement.source))
+        return detail_of(values_of(picture.codes[None, :, rows, columns])[0], self._encoding(placement.source))
 
     def _fitted(
         self, index: int, source: int, place: tuple[float, float], draw: Draw | None
     ) -> Placement | tuple[Draw | None, int]:
         """A placement in this source, or (draw, reach) if the source is too small.
 
-        A draw that sees the frame is repeated on every widened window until the reach no longer grows, so that the
-        result is the draw of the final window. Since a reach may depend on the depth, it is computed for the window
-        with its margin.
+        The position is drawn from all positions in the source, and reflected at the limits that the reach sets. A draw
+        that sees the frame is repeated for every window, so that the result is the draw of the final one. Since a reach
+        may depend on the depth, it is computed for the window with a margin at least as wide.
         """
-        size = self.spec.size_px
-        height, width = (int(v) for v in self._sizes[source])
-        reach = 0
+        size, (height, width) = self.spec.size_px, self.size_px(source)
+        rows, columns = height - size, width - size
+        row, column = _pick(place[0], rows + 1), _pick(place[1], columns + 1)
+        reach_px = 0
         for _ in range(ATTEMPTS):
-            rows, columns = height - size - 2 * reach + 1, width - size - 2 * reach + 1
-            if rows < 1 or columns < 1:
-                return (None if self._sees_frame else draw), reach
-            top, left = reach + _pick(place[0], rows), reach + _pick(place[1], columns)
-            window = Window(top, left, size, reach)
+            if min(rows, columns) < 2 * reach_px:
+                return (None if self._sees_frame else draw), reach_px
+            top = _reflected(row, reach_px, rows - reach_px)
+            left = _reflected(column, reach_px, columns - reach_px)
+            look_px = max(LOOK_PX, reach_px) if self.looks_at_maps else 0
+            frame, window = self._surroundings(source, top, left, look_px)
             if draw is None or self._sees_frame:
-                if self._sees_frame:
-                    seen = self.region(source, top, left, size, size)
-                else:
-                    seen = self._outline(source, top, left, (size, size), maps=False)
-                draw = self.recipe.sample(seen, seed=self.spec.seed, index=index)
-            needed = draw.reach_px(self.around(source, window))
-            if needed is None:
+                draw, seen = self.recipe.sample_within(frame, window, seed=self.spec.seed, index=index)
+            else:
+                seen = draw.seen(frame)
+            reach = draw.reach(frame, seen=seen)
+            if reach is None:
                 # Each pixel depends on all others, so the whole picture is computed and its border may show.
-                top, left = _pick(place[0], height - size + 1), _pick(place[1], width - size + 1)
-                return Placement(index, source, Window(top, left, size, None), draw)
-            if needed <= reach:
-                return Placement(index, source, window, draw)
-            reach = needed
+                return Placement(index, source, Window(row, column, size, None), draw)
+            needed = reach.needs_px[0]
+            inside = needed <= min(top, left, rows - top, columns - left)
+            if inside and (needed <= look_px or not self.looks_at_maps):
+                if needed < look_px and any(step.varies for _, step in draw.steps):
+                    # Less may reach the window itself than its surroundings.
+                    seen = tuple(cut(one, window, needed)[0] for one in seen)
+                    reach = draw.reach(cut(frame, window, needed)[0], seen=seen) or reach
+                placement = Placement(index, source, Window(top, left, size, reach.needs_px[0]), draw)
+                self._latest = placement, reach
+                return placement
+            reach_px = max(reach_px, needed)
         raise RecipeError(f"Sample {index}: the reach of recipe {self.recipe.name!r} keeps growing with the window.")
+
+    def _surroundings(self, source: int, top: int, left: int, margin_px: int) -> tuple[Frame, Rectangle]:
+        """What a draw and its reach may depend on: a window with a margin as far as the source extends, and the window
+        in it.
+        """
+        size, (height, width) = self.spec.size_px, self.size_px(source)
+        first_row, first_column = max(0, top - margin_px), max(0, left - margin_px)
+        rows = min(height, top + size + margin_px) - first_row
+        columns = min(width, left + size + margin_px) - first_column
+        if self._sees_pixels:
+            frame = self.region(source, first_row, first_column, rows, columns)
+        else:
+            frame = self._outline(source, first_row, first_column, (rows, columns), maps=self.spec.has_maps)
+        return frame, (top - first_row, left - first_column, size, size)
 
     def _encoding(self, source: int) -> Encoding:
         return Encoding.LINEAR if self.spec.sources[source].is_linear else Encoding.DISPLAY
 
     def frame(self, source: int, window: Window) -> Frame:
         """A window with its margin, before any blur; the whole picture where the reach is unbounded."""
+        return self.region(source, *self.extent(source, window))
+
+    def extent(self, source: int, window: Window) -> Rectangle:
+        """The rectangle of :meth:`frame`."""
         if window.reach is None:
-            return self.region(source, 0, 0, *self.size_px(source))
+            return 0, 0, *self.size_px(source)
         top, left, span = window.top - window.reach, window.left - window.reach, window.size + 2 * window.reach
-        return self.region(source, top, left, span, span)
+        return top, left, span, span
 
     def around(self, source: int, window: Window) -> Frame:
         """What a reach may depend on: depth, labels and position of a window with its margin, without pixels."""
@@ -227,11 +254,10 @@ class Renderer:
         return self._outline(source, top, left, (span, span), maps=self.spec.has_maps)
 
     def in_order(self, indices: Iterable[int]) -> Iterator[Placement]:
-        """Samples in an order in which each picture is decoded once, in case the cache cannot hold all pictures."""
-        if self.spec.min_detail is None:
-            yield from sorted(map(self.place, indices), key=lambda p: (p.source, p.index))
-            return
-        # Placing a sample decodes its picture, so it is rendered before the next picture is decoded.
+        """Samples in an order in which each picture is decoded once, in case the cache cannot hold all pictures.
+
+        Each is to be rendered before the next one is placed: what is found out by placing it is kept for one sample.
+        """
         for index in sorted(indices, key=lambda i: (self.first_source(i), i)):
             yield self.place(index)
 
@@ -239,7 +265,8 @@ class Renderer:
         """The arrays of a sample, if its source picture has not changed since the scan."""
         window = placement.window
         try:
-            pair = placement.draw.pair(self.frame(placement.source, window), margin_px=window.reach or 0)
+            known = self.known_reach(placement)
+            pair = placement.draw.pair(self.frame(placement.source, window), margin_px=window.reach or 0, reach=known)
             if window.reach is None:
                 corner = (window.top, window.left, window.size, window.size)
                 pair = Pair(sharp=pair.sharp.crop(*corner), blurred=pair.blurred.crop(*corner))
@@ -286,18 +313,19 @@ class Renderer:
 
     def region(self, source: int, top: int, left: int, height: int, width: int) -> Frame:
         """A rectangle of a source, before any blur."""
-        picture = self._picture(source)
-        part = picture.codes[:, top : top + height, left : left + width]
+        codes, about = self.codes(source, top, left, height, width)
+        return about.with_image(values_of(codes[None]))  # codes and light of files are in range
+
+    def codes(self, source: int, top: int, left: int, height: int, width: int) -> tuple[NDArray[Any], Frame]:
+        """The same as codes ``[3, H, W]``, or as light of sources of floats; and all else that is known about it."""
+        part = self._picture(source).codes[:, top : top + height, left : left + width]
         about = self.spec.sources[source]
-        return Frame.unchecked(  # codes and light of files are in range
-            _values(part[None]),
-            self._encoding(source),
-            **_maps(picture, top, left, (height, width)),
-            origin_px=np.array([[top, left]]),
-            full_size_px=self._sizes[source][None],
-            source=(about.name,),
-            license=(about.license,),
-        )
+        frame = self._outline(source, top, left, (height, width), maps=True)
+        return part, frame.with_image(frame.image, source=(about.name,), license=(about.license,))
+
+    def known_reach(self, placement: Placement) -> Reach | None:
+        """The reach of a sample that was placed last; None of others."""
+        return self._latest[1] if self._latest is not None and self._latest[0] is placement else None
 
     def _picture(self, source: int) -> _Picture:
         """A decoded picture with its maps, from a least-recently-used cache."""
@@ -425,7 +453,7 @@ def rounded(frame: Frame, dtype: str) -> NDArray[Any]:
     return np.ascontiguousarray(pixels, np.float32)
 
 
-def _values(codes: NDArray[Any]) -> NDArray[np.float32]:
+def values_of(codes: NDArray[Any]) -> NDArray[np.float32]:
     """Integers divided by their highest code; floats are returned unchanged."""
     if codes.dtype == np.uint8:
         return np.asarray(for_array(codes).from_codes(codes))
@@ -447,7 +475,7 @@ def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
         return planes
     smaller: list[NDArray[Any]] = []
     for plane in planes:
-        values = _values(plane[None, None])
+        values = values_of(plane[None, None])
         if about.is_linear:
             smaller.append(block_mean(values, downscale)[0, 0])
             continue
@@ -468,3 +496,13 @@ def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> d
 
 def _pick(uniform: float, count: int) -> int:
     return min(int(uniform * count), count - 1)
+
+
+def _reflected(position: int, first: int, last: int) -> int:
+    """A position within first .. last: itself, or reflected at these limits, as often as it takes.
+
+    >>> [_reflected(position, 2, 5) for position in range(8)]
+    [4, 3, 2, 3, 4, 5, 4, 3]
+    """
+    beyond = (position - first) % (2 * (last - first)) if last > first else 0
+    return first + min(beyond, 2 * (last - first) - beyond)

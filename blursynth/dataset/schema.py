@@ -28,7 +28,7 @@ from blursynth.dataset.files import (
     write_unless_same,
 )
 from blursynth.dataset.request import DatasetRequest
-from blursynth.dataset.shards import CHUNK_BYTES
+from blursynth.dataset.shards import CHUNK_BYTES, Codec
 from blursynth.dataset.sources import Scan, Source
 from blursynth.errors import Argument, DatasetError, Message, RecipeError
 from blursynth.frame import Encoding
@@ -48,7 +48,7 @@ __all__ = [
     "load_spec",
 ]
 
-SCHEMA = 6
+SCHEMAS = (6, 7)  # that are read; 7 adds the codec "none", and data sets without it are still written as 6
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
@@ -66,7 +66,7 @@ class ArraySpec:
     dimensions: tuple[str, ...]
     whole: bool = False  # one chunk for the whole shard (small columns) instead of one per sample
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of one sample."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
@@ -103,8 +103,14 @@ class Spec:
     downscale: Annotated[int, Field(ge=1, le=64)] = 1  # applied to pictures first; windows refer to the result
     # Minimum detail of the window of every sample; None: any.
     min_detail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    codec: Codec = "lz4"
     summary: str = ""
     license: str = ""
+
+    @property
+    def schema(self) -> int:
+        """The lowest schema that has all it uses, so that older versions read what they can."""
+        return 6 if self.codec == "lz4" else 7
 
     @property
     def has_maps(self) -> bool:
@@ -132,7 +138,7 @@ class Spec:
         return {
             **{name: value for name, value in own.items() if name not in _OPTIONAL or value != _OPTIONAL[name]},
             "recipe_sha256": sha256_hex(canonical(self.recipe["step"])),
-            "codecs": ["blosc lz4 5 bitshuffle", "crc32c"],
+            "codecs": ["crc32c"] if self.codec == "none" else ["blosc lz4 5 bitshuffle", "crc32c"],
             "streams": "blursynth-stream-1",
             "arrays": [asdict(array) for array in self.arrays],
             "sources": [source.to_dict() for source in self.sources],
@@ -145,7 +151,7 @@ class Spec:
         return sealed(
             {
                 "format": FORMAT,
-                "schema": SCHEMA,
+                "schema": self.schema,
                 "request_sha256": self.sha256(),
                 "request": self.request(),
                 "environment": self.environment,
@@ -165,7 +171,8 @@ class Spec:
         there, here = ({**_OPTIONAL, **spec.request()} for spec in (self, now))
         found: list[Message] = []
         for key in dict.fromkeys((*there, *here)):
-            if there.get(key) != here.get(key) and key != "recipe_sha256":  # the recipe itself is named already
+            # What follows from the recipe and the codec is named already.
+            if there.get(key) != here.get(key) and key not in ("recipe_sha256", "codecs"):
                 if key == "sources":
                     found.append(f"sources ({_changed_sources(there[key], here[key])})")
                     continue
@@ -177,7 +184,7 @@ class Spec:
 _OPTIONAL = {
     f.name: f.default
     for f in fields(Spec)
-    if f.name in ("depth_format", "downscale", "min_detail", "summary", "license")
+    if f.name in ("depth_format", "downscale", "min_detail", "codec", "summary", "license")
 }
 
 
@@ -269,10 +276,10 @@ def load_spec(out: Path) -> Spec:
     document = read_json(path, what)
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is not a description of a blursynth data set.", fix="Check the path.")
-    if document.get("schema") != SCHEMA:
-        newer = isinstance(document.get("schema"), int) and document["schema"] > SCHEMA
+    if (schema := document.get("schema")) not in SCHEMAS:
+        newer = isinstance(schema, int) and schema > SCHEMAS[-1]
         raise DatasetError(
-            f"{path}: has schema {document.get('schema')!r}, but this version reads {SCHEMA}.",
+            f"{path}: has schema {schema!r}, but this version reads {' and '.join(map(str, SCHEMAS))}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     try:
@@ -389,6 +396,7 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         depth_format=None if scan.depth_format is None else scan.depth_format.to_dict(defaults=False),
         downscale=scan.downscale,
         min_detail=None if request.min_detail is None else float(request.min_detail),
+        codec=request.codec,
         summary=request.summary,
         license=request.license,
     )
@@ -514,7 +522,7 @@ def create_store(out: Path, spec: Spec) -> None:
 
 def store_files(spec: Spec) -> dict[str, bytes]:
     """The zarr 3 metadata of the group and its arrays, by path, as zarr-python writes it."""
-    about = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
+    about = {"schema": spec.schema, "dataset": "dataset.json", "recipe": spec.recipe_name, "count": spec.count}
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"blursynth": about}}
     arrays = {f"{array.name}/zarr.json": _array_metadata(array, spec) for array in spec.arrays}
     return {
@@ -527,9 +535,10 @@ def _array_metadata(array: ArraySpec, spec: Spec) -> dict[str, Any]:
     length, itemsize = spec.shard_length, np.dtype(array.dtype).itemsize
     order = {"name": "bytes", "configuration": {"endian": "little"}} if itemsize > 1 else {"name": "bytes"}
     blosc = {"typesize": itemsize, "cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
+    compression = [] if spec.codec == "none" else [{"name": "blosc", "configuration": blosc}]
     sharding = {
         "chunk_shape": [length if array.whole else 1, *array.shape],
-        "codecs": [order, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "codecs": [order, *compression, {"name": "crc32c"}],
         "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
         "index_location": "end",
     }

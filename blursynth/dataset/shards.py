@@ -1,9 +1,10 @@
 """One shard of an array: a file of zarr's sharding codec, written as a whole and read sample by sample.
 
 Layout (zarr 3, ``sharding_indexed``, index at the end): the chunks one after another, each ``blosc(lz4, bitshuffle)``
-followed by the crc32c of its bytes; then ``[N, 2]`` little-endian uint64 of (offset, length), all ones for a missing
-chunk; then the crc32c of the index. The files are byte-identical to those that zarr-python writes for the same samples,
-but take a tenth of the time, and they can be flushed and hashed before they get their names.
+(or the plain samples, with the codec ``none``) followed by the crc32c of these bytes; then ``[N, 2]`` little-endian
+uint64 of (offset, length), all ones for a missing chunk; then the crc32c of the index. The files are byte-identical to
+those that zarr-python writes for the same samples, but take a tenth of the time, and they can be flushed and hashed
+before they get their names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
@@ -26,7 +27,9 @@ from blursynth.dataset.files import disk_error, require_regular
 from blursynth.errors import DatasetError
 from blursynth.io.atomic import partial_path, sync_folder
 
-__all__ = ["ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
+__all__ = ["Codec", "ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
+
+Codec = Literal["lz4", "none"]
 
 _ABSENT = 2**64 - 1
 CHUNK_BYTES = 2**31 - 17  # before compression: blosc's own limit
@@ -38,24 +41,35 @@ _FLAGS = 1 << 5 | 0x04  # lz4, bits shuffled
 _COPIED = 0x02  # incompressible data are copied
 _OPTIONAL_FLAGS = _COPIED | 0x10  # and whether blocks are split by byte
 _HIGHEST_RATIO = 255  # of lz4
+_MOST_READ = 2**26  # bytes that are copied through one buffer
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
-def encode_chunk(array: NDArray[Any]) -> bytes:
-    """Compress one chunk and append its checksum."""
+def encode_chunk(array: NDArray[Any], codec: Codec = "lz4") -> bytes:
+    """One chunk as it is stored: compressed unless ``codec`` is "none", with its checksum."""
     plain = np.ascontiguousarray(array)
-    data: bytes = blosc.compress(plain, b"lz4", 5, blosc.BITSHUFFLE)
-    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+    data = _bytes_of(plain) if codec == "none" else blosc.compress(plain, b"lz4", 5, blosc.BITSHUFFLE)
+    return b"".join((data, _crc32c(data)))
 
 
-def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
+def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The memory of a contiguous array."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def _crc32c(data: Any) -> bytes:
+    return int(google_crc32c.value(data)).to_bytes(4, "little")
+
+
+def decode_chunk(data: bytes | NDArray[np.uint8], out: NDArray[Any]) -> bool:
     """Decompress a chunk into ``out``; False if its checksum is wrong or it does not fit.
 
     A checksum shows that a chunk is unchanged, not that it can be trusted, and blosc believes the header: it would read
     as many bytes as that claims. Every field of the header is therefore checked against the actual data first.
     """
-    if len(data) < _HEADER + 4 or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
+    stored = np.frombuffer(data, np.uint8)
+    if len(stored) < _HEADER + 4 or _crc32c(body := stored[:-4]) != stored[-4:].tobytes():
         return False
-    body = data[:-4]
     version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
@@ -75,7 +89,7 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> bool:
 
 
 def largest_chunk(nbytes: int) -> int:
-    """Maximum encoded size of a chunk with this many bytes."""
+    """Maximum encoded size of a chunk with this many bytes, whatever its codec."""
     return nbytes + _HEADER + 4
 
 
@@ -101,7 +115,7 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
     index[: len(chunks), 1] = sizes
     index[: len(chunks), 0] = np.cumsum(sizes) - sizes
     tail = index.tobytes()
-    tail += int(google_crc32c.value(tail)).to_bytes(4, "little")
+    tail += _crc32c(tail)
     digest = hashlib.sha256()
     partial = partial_path(path)
     try:
@@ -127,8 +141,10 @@ class ShardReader:
     Nothing stays open, so that it can be sent to forked and spawned processes and used from several threads.
     """
 
-    def __init__(self, path: Path, length: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.path, self.shape, self.dtype = path, shape, dtype
+    def __init__(
+        self, path: Path, length: int, shape: tuple[int, ...], dtype: np.dtype[Any], codec: Codec = "lz4"
+    ) -> None:
+        self.path, self.shape, self.dtype, self.codec = path, shape, dtype, codec
         size = 16 * length + 4
         try:
             total = require_regular(path).st_size
@@ -143,7 +159,7 @@ class ShardReader:
             ) from None
         except OSError as error:
             raise error if isinstance(error, DatasetError) else _unreadable(path, error) from None
-        if len(tail) != size or google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
+        if len(tail) != size or _crc32c(tail[:-4]) != tail[-4:]:
             raise DatasetError(
                 f"{path}: the shard's index is damaged or cut off.",
                 fix="Run blursynth verify; it names the shards to make again with blursynth resume --redo.",
@@ -157,33 +173,43 @@ class ShardReader:
         offset, size = self._index[position].tolist()
         if offset == _ABSENT or offset + size > self._end:
             raise self._damaged(position, "is missing")
+        if self.codec == "none" and size != self._nbytes + 4:
+            raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes and their crc32c)")
         if not self._nbytes <= _HIGHEST_RATIO * size or size > largest_chunk(self._nbytes):
             raise self._damaged(position, f"is damaged ({size} bytes cannot be {self._nbytes} bytes compressed)")
         return offset, size
 
-    def require(self, positions: Sequence[int]) -> None:
-        """Refuse chunks that are absent or too short for their shape before memory is allocated for them."""
-        for position in positions:
-            self._place(position)
+    def require(self, position: int) -> None:
+        """Refuse a chunk that is absent or too short for its shape before memory is allocated for it."""
+        self._place(position)
 
     def read(self, positions: Sequence[int]) -> NDArray[Any]:
         """The chunks at ``positions`` as one array ``[len(positions), *shape]``."""
-        self.require(positions)
+        for position in positions:
+            self.require(position)
         out = np.empty((len(positions), *self.shape), self.dtype)
         self.read_into(positions, out, range(len(positions)))
         return out
 
     def read_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
-        """Decode the chunk ``positions[k]`` into ``out[rows[k]]``."""
+        """Decode the chunk ``positions[k]`` into ``out[rows[k]]``, which must be contiguous."""
         try:
-            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            handle = os.open(self.path, _READ_ONLY)
         except OSError as error:
             raise _unreadable(self.path, error) from None
+        # One for all chunks, since fresh memory costs as much as reading into it.
+        buffer = np.empty(0 if self.codec == "none" else largest_chunk(self._nbytes), np.uint8)
         try:
             for row, position in zip(rows, positions, strict=True):
                 offset, size = self._place(position)
-                if not decode_chunk(_read_at(handle, offset, size), out[row]):
-                    raise self._damaged(position, "is damaged (its crc32c or its compressed stream is wrong)")
+                if self.codec == "none":
+                    sound = _read_plain(handle, offset, out[row])
+                else:
+                    part = buffer[:size]
+                    sound = _read_at(handle, offset, [part]) and decode_chunk(part, out[row])
+                if not sound:
+                    stream = "" if self.codec == "none" else " or its compressed stream"
+                    raise self._damaged(position, f"is damaged (its crc32c{stream} is wrong)")
         finally:
             os.close(handle)
 
@@ -198,8 +224,29 @@ def _unreadable(path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"{path}: the shard cannot be read ({error.strerror}).")
 
 
-def _read_at(handle: int, offset: int, size: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(handle, size, offset)
-    os.lseek(handle, offset, os.SEEK_SET)
-    return os.read(handle, size)
+def _read_plain(handle: int, offset: int, out: NDArray[Any]) -> bool:
+    """Read an uncompressed chunk directly to where it is wanted; False if its checksum, which follows it, is wrong.
+
+    Reading, unlike mapping the file into memory, makes a file that another program cuts off an error and no signal, and
+    keeps nothing open. What is checked is what was read, so that a file that changes meanwhile cannot slip through.
+    """
+    plain, crc = _bytes_of(out), np.empty(4, np.uint8)
+    return _read_at(handle, offset, [plain, crc]) and _crc32c(plain) == crc.tobytes()
+
+
+def _read_at(handle: int, offset: int, parts: Sequence[NDArray[np.uint8]]) -> bool:
+    """Fill arrays of bytes one after another from a file; False if it ends before."""
+    total = sum(map(len, parts))
+    if hasattr(os, "preadv") and os.preadv(handle, parts, offset) == total:
+        return True
+    for part in parts:  # where there is no preadv, and for more than the 2 GiB that it reads at a time
+        done = 0
+        while done < len(part):
+            os.lseek(handle, offset, os.SEEK_SET)
+            data = os.read(handle, min(len(part) - done, _MOST_READ))
+            if not data:
+                return False
+            part[done : done + len(data)] = np.frombuffer(data, np.uint8)
+            done += len(data)
+            offset += len(data)
+    return True

@@ -298,7 +298,7 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
             length = spec.shard_length
             shape = (length, *array.shape) if array.whole else array.shape
             path = spec.shard_path(out, array, shard)
-            chunks = ShardReader(path, 1 if array.whole else length, shape, np.dtype(array.dtype))
+            chunks = ShardReader(path, 1 if array.whole else length, shape, np.dtype(array.dtype), spec.codec)
             table = chunks.read([0])[0] if array.whole else None
         except DatasetError as error:
             problems.append(Problem(str(error), shard))

@@ -255,7 +255,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
     spec, source = renderer.spec, renderer.spec.sources[number]
     try:
         outline = renderer.outline(number)
-        seen = renderer.region(number, 0, 0, *outline.size_px) if renderer.recipe.sees_frame else outline
+        seen = renderer.region(number, 0, 0, *outline.size_px) if renderer.recipe.sees_pixels else outline
         draw = renderer.recipe.sample(seen, seed=spec.seed, index=_index(source))
         # A border that wraps around to the other side of the picture does not exist in a tile.
         reach = None if draw.is_circular else draw.reach_px(outline)

@@ -103,12 +103,12 @@ class ShardMaker:
                 if name in whole:
                     whole[name][position] = pixels
                 else:
-                    chunks[name][position] = encode_chunk(pixels)
+                    chunks[name][position] = encode_chunk(pixels, spec.codec)
             if time.monotonic() - last > REPORT_S:
                 yield Event(shard, done)
                 last = time.monotonic()
         for name, table in whole.items():
-            chunks[name] = [encode_chunk(table)]
+            chunks[name] = [encode_chunk(table, spec.codec)]
 
         lines, draws = [], hashlib.sha256()
         for position, placement in sorted(placements.items()):

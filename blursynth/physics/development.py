@@ -10,12 +10,14 @@ Not modeled: lens shading, defective pixels, highlight reconstruction, color pro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
+from blursynth.physics.batches import of_shape
 from blursynth.physics.mosaic import DEMOSAICS
 
 __all__ = ["DevelopParameters", "camera_from_srgb"]
@@ -60,7 +62,8 @@ class DevelopParameters:
     def __post_init__(self) -> None:
         black = np.atleast_1d(np.asarray(self.black_dn, np.float64))
         batch = black.size
-        matrix = np.eye(3) if self.color_matrix is None else self.color_matrix
+        identity = np.eye(3)
+        matrix = identity if self.color_matrix is None else self.color_matrix
         shapes: tuple[tuple[str, ArrayLike, tuple[int, ...], type[np.generic]], ...] = (
             ("black_dn", black, (batch,), np.float64),
             ("white_dn", self.white_dn, (batch,), np.float64),
@@ -73,33 +76,36 @@ class DevelopParameters:
         )
         for name, value, shape, kind in shapes:
             try:
-                whole = np.ascontiguousarray(np.broadcast_to(np.asarray(value, kind), shape))
+                whole = of_shape(value, shape, kind)
             except ValueError:
                 raise InvalidValueError(
                     f"{name} must have the shape {list(shape)}, got {list(np.shape(value))}."
                 ) from None
             object.__setattr__(self, name, whole)
-        if not (self.white_dn > self.black_dn).all():
+        # As plain numbers: for batches of usual size that is faster than array operations.
+        levels = zip(self.black_dn.tolist(), self.white_dn.tolist(), strict=True)
+        if not all(dark < light for dark, light in levels):
             raise InvalidValueError(
                 f"white_dn must lie above black_dn, got {self.white_dn.tolist()} and {self.black_dn.tolist()}.",
                 fix="Look at frame.raw.",
             )
         for name, positive in (("white_balance", self.white_balance), ("gain", self.gain), ("clip", self.clip)):
-            if not (np.isfinite(positive) & (positive > 0)).all():
+            if not all(0 < value < math.inf for value in positive.ravel().tolist()):
                 raise InvalidValueError(f"{name} must be finite and > 0, got {positive.tolist()}.")
         if not np.isfinite(self.color_matrix).all():
             raise InvalidValueError(f"color_matrix must be finite, got {self.color_matrix.tolist()}.")
-        if ((self.mosaic < 0) | (self.mosaic > 4)).any() or len(set((self.mosaic > 0).tolist())) > 1:
+        mosaics = self.mosaic.tolist()
+        if not (all(m == 0 for m in mosaics) or all(1 <= m <= 4 for m in mosaics)):
             raise InvalidValueError(
-                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {self.mosaic.tolist()}.",
+                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {mosaics}.",
                 fix="Process them apart.",
             )
-        if ((self.demosaic < 0) | (self.demosaic >= len(DEMOSAICS))).any():
+        if not all(0 <= method < len(DEMOSAICS) for method in self.demosaic.tolist()):
             raise InvalidValueError(f"demosaic must index {', '.join(DEMOSAICS)}, got {self.demosaic.tolist()}.")
 
         # Plain, since compilers trace no values.
-        mosaic = bool((self.mosaic > 0).any())
-        colors = mosaic or bool((self.white_balance != 1).any() or (self.color_matrix != np.eye(3)).any())
+        mosaic = any(mosaics)
+        colors = mosaic or bool((self.white_balance != 1).any() or (self.color_matrix != identity).any())
         object.__setattr__(self, "_has_mosaic", mosaic)
         object.__setattr__(self, "_has_colors", colors)
 

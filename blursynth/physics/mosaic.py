@@ -19,6 +19,8 @@ Not modeled: other arrays (X-Trans, quad Bayer, RGBW), diagonal sensors.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,13 +63,16 @@ def mosaic_code(name: str | None) -> int:
     return 1 + MOSAICS.index(name)
 
 
+@cache
 def pattern_colors(code: int) -> NDArray[np.int64]:
-    """``[2, 2]`` channel (0 red, 1 green, 2 blue) of the pixel at (row % 2, column % 2).
+    """``[2, 2]`` channel (0 red, 1 green, 2 blue) of the pixel at (row % 2, column % 2); not to be written to.
 
     >>> pattern_colors(mosaic_code("GRBG")).tolist()
     [[1, 0], [2, 1]]
     """
-    return np.array(["RGB".index(letter) for letter in MOSAICS[code - 1]], np.int64).reshape(2, 2)
+    colors = np.array(["RGB".index(letter) for letter in MOSAICS[code - 1]], np.int64).reshape(2, 2)
+    colors.flags.writeable = False
+    return colors
 
 
 def color_sites(code: int, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int64]:

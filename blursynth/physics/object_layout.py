@@ -16,18 +16,26 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
 
-__all__ = ["ObjectLayout", "ObjectShape", "object_labels", "random_layout", "uniform_numbers"]
+__all__ = ["LARGEST_REACH", "ObjectLayout", "ObjectShape", "cells_of", "random_layout", "uniform_numbers"]
 
 MOST_OBJECTS = 1_000_000
 _NUMBERS = 24  # random numbers of each object
-_LONGEST_ASPECT = 2.5
-_CORNER = 1.3  # the farthest corner of a polygon, in radii
-_WAVES = (2, 3, 4, 5)  # of a blob's outline; more would be frayed
-_WAVE_HEIGHT = 0.5  # of the wave k is up to this / k of the radius
+LONGEST_ASPECT = 2.5
+NEAREST_CORNER, FARTHEST_CORNER = 0.7, 1.3  # of a polygon from its middle, in radii
+MOST_CORNERS = 8
+WAVES = (2, 3, 4, 5)  # of a blob's outline; more would be frayed
+WAVE_HEIGHT = 0.5  # the height of wave k is up to this / k of the radius
+LARGEST_REACH = max(FARTHEST_CORNER, math.sqrt(LONGEST_ASPECT), 1 + sum(WAVE_HEIGHT / k for k in WAVES))
+"""Distance of the farthest point of any object from its middle, in radii."""
 
 
 class ObjectShape(StrEnum):
-    """Outline of the objects: ``MIXED`` is one of the others, each as likely."""
+    """Outline of the objects: ``MIXED`` is one of the others, each as likely.
+
+    With x, y from the middle in radii, and the object's uniform numbers u: an ``ELLIPSE`` of the aspect
+    ``LONGEST_ASPECT ** u``; a ``POLYGON`` of 3 to 8 corners at irregular angles and distances; a ``BLOB``, the inside
+    of ``r(angle) = 1 + sum_k a_k cos(k angle + phase_k)``. ``backends.oracle.object_labels`` is the definition.
+    """
 
     MIXED = "mixed"
     ELLIPSE = "ellipse"
@@ -72,6 +80,24 @@ class ObjectLayout:
         return len(self.radius_px)
 
 
+def cells_of(full_size_px: tuple[int, int], spacing_px: float) -> tuple[int, int]:
+    """Rows and columns of the cells of a layout.
+
+    Raises
+    ------
+    InvalidValueError
+        There are more than a million.
+    """
+    rows, columns = (max(1, math.ceil(extent / spacing_px)) for extent in full_size_px)
+    if rows * columns > MOST_OBJECTS:
+        raise InvalidValueError(
+            f"spacing_px={spacing_px:g} puts {rows * columns:,} objects into {full_size_px[0]} x {full_size_px[1]} px.",
+            why=f"More than {MOST_OBJECTS:,} take too long to draw.",
+            fix="Use a wider spacing.",
+        )
+    return rows, columns
+
+
 @lru_cache(maxsize=32)
 def random_layout(
     seed: int, full_size_px: tuple[int, int], spacing_px: float, size_px: float, shape: ObjectShape
@@ -96,13 +122,7 @@ def random_layout(
     InvalidValueError
         More than a million objects.
     """
-    rows, columns = (max(1, math.ceil(extent / spacing_px)) for extent in full_size_px)
-    if rows * columns > MOST_OBJECTS:
-        raise InvalidValueError(
-            f"spacing_px={spacing_px:g} puts {rows * columns:,} objects into {full_size_px[0]} x {full_size_px[1]} px.",
-            why=f"More than {MOST_OBJECTS:,} take too long to draw.",
-            fix="Use a wider spacing.",
-        )
+    rows, columns = cells_of(full_size_px, spacing_px)
     numbers = uniform_numbers(seed, 0, rows * columns * _NUMBERS).reshape(-1, _NUMBERS)
     row, column = np.divmod(np.arange(rows * columns), columns)
     center = np.stack(
@@ -119,75 +139,3 @@ def random_layout(
         chosen = np.full(len(numbers), _SHAPES.index(shape), np.int64)
     order = np.argsort(numbers[:, 3], kind="stable")
     return ObjectLayout(center[order], radius[order], numbers[order, 3], chosen[order], numbers[order, 5:])
-
-
-def object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int32]:
-    """Which object every pixel of a window shows, ``[H, W]`` int32: the nearest one there, 0 = none."""
-    return _object_labels(layout, origin_px, size_px).copy()
-
-
-@lru_cache(maxsize=2)  # a sample's window is asked for its reach and then for its pixels
-def _object_labels(layout: ObjectLayout, origin_px: tuple[int, int], size_px: tuple[int, int]) -> NDArray[np.int32]:
-    labels = np.zeros(size_px, np.int32)
-    top, left = origin_px
-    bounds = layout.radius_px * max(_CORNER, math.sqrt(_LONGEST_ASPECT), 1 + sum(_WAVE_HEIGHT / k for k in _WAVES))
-    corner = layout.center_px - bounds[:, None] - (top, left)
-    end = layout.center_px + bounds[:, None] - (top, left)
-    first = np.maximum(np.ceil(corner).astype(np.int64), 0)
-    last = np.minimum(np.floor(end).astype(np.int64), np.array(size_px) - 1)
-    for n in np.flatnonzero((first <= last).all(axis=1)):  # from far to near
-        (y0, x0), (y1, x1) = first[n], last[n]
-        # From absolute coordinates, so that rounding does not depend on the window.
-        y = (np.arange(y0, y1 + 1) + top - layout.center_px[n, 0])[:, None] / layout.radius_px[n]
-        x = (np.arange(x0, x1 + 1) + left - layout.center_px[n, 1])[None, :] / layout.radius_px[n]
-        inside = _INSIDE[layout.shape[n]](y, x, layout.numbers[n])
-        labels[y0 : y1 + 1, x0 : x1 + 1][inside] = n + 1
-    return labels
-
-
-def _in_ellipse(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    aspect = _LONGEST_ASPECT ** numbers[0]
-    angle = math.pi * numbers[1]
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    return np.asarray(along**2 / aspect + across**2 * aspect <= 1.0)
-
-
-def _in_polygon(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """A star-shaped polygon of 3 to 8 corners: the union of the triangles of its middle and its edges."""
-    corners = 3 + min(int(6 * numbers[0]), 5)
-    angle = 2 * math.pi * (np.arange(corners) + 0.6 * (numbers[2 : 2 + corners] - 0.5)) / corners
-    angle += 2 * math.pi * numbers[1]
-    radius = 0.7 + (_CORNER - 0.7) * numbers[10 : 10 + corners]
-    px, py = radius * np.cos(angle), radius * np.sin(angle)
-    inside = np.zeros(np.broadcast_shapes(y.shape, x.shape), bool)
-    for i in range(corners):
-        j = (i + 1) % corners
-        after = px[i] * y - py[i] * x >= 0
-        before = x * py[j] - y * px[j] >= 0
-        within = (px[j] - px[i]) * (y - py[i]) - (py[j] - py[i]) * (x - px[i]) >= 0
-        inside |= after & before & within
-    return inside
-
-
-def _in_blob(y: NDArray[np.float64], x: NDArray[np.float64], numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Inside of ``r(angle) = 1 + sum_k a_k cos(k angle + phase_k)``."""
-    heights = [_WAVE_HEIGHT / k * numbers[2 * i] for i, k in enumerate(_WAVES)]
-    square = y * y + x * x
-    inside = np.asarray(square <= max(1.0 - sum(heights), 0.0) ** 2)
-    # The outline is needed only in the ring where it lies. Powers of z = exp(i angle) stand for the angle: products are
-    # rounded alike wherever a pixel stands in an array, which vectorized cosines are not.
-    ring = np.flatnonzero((square <= (1.0 + sum(heights)) ** 2) & ~inside)
-    row, column = np.divmod(ring, square.shape[1])
-    distance = np.sqrt(square.ravel()[ring])
-    cosine, sine = x[0, column] / distance, y[row, 0] / distance
-    radius = np.ones(ring.shape)
-    real, imaginary = cosine, sine
-    for i, height in enumerate(heights):
-        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
-        phase = 2 * math.pi * numbers[2 * i + 1]
-        radius += height * (math.cos(phase) * real - math.sin(phase) * imaginary)
-    inside.ravel()[ring] = distance <= radius
-    return inside
-
-
-_INSIDE = (_in_ellipse, _in_polygon, _in_blob)

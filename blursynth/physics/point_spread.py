@@ -115,15 +115,16 @@ class PointSpreads:
     def __iter__(self) -> Iterator[PointSpreads]:
         return (self[b] for b in range(len(self)))
 
-    def __getitem__(self, b: int) -> PointSpreads:
-        """The point spread of one picture, as a batch of one."""
-        taps = slice(self.start[b], self.start[b + 1])
+    def __getitem__(self, b: int | slice) -> PointSpreads:
+        """The point spread of one picture, as a batch of one; or those of a run of pictures."""
+        first, last, _ = b.indices(len(self)) if isinstance(b, slice) else (b, b + 1, 1)
+        taps = slice(self.start[first], self.start[last])
         return PointSpreads(
-            np.array([0, self.start[b + 1] - self.start[b]], np.int64),
+            self.start[first : last + 1] - self.start[first],
             self.dy[taps],
             self.dx[taps],
             self.weight[taps],
-            self.lost[b : b + 1],
+            self.lost[first:last],
         )
 
     def sums(self) -> NDArray[np.float64]:
@@ -208,8 +209,10 @@ def gaussian(
     # A quarter of the cut to each of the four sides of the box; half is kept for the taps dropped below.
     reach = NormalDist().inv_cdf(1.0 - cut / 8.0)
     if abs(covariance) <= 1e-14 * (along_x**2 + along_y**2):
+        # A column times a row keeps all its taps: a convolution takes it in two passes, and pays for each tap apart.
         dense = _gaussian_row(along_y, reach)[:, None] * _gaussian_row(along_x, reach)[None, :]
-    elif along_x >= along_y:
+        return _normalized(dense, lost=True)
+    if along_x >= along_y:
         dense = _oriented_gaussian(along_x, along_y, covariance, sigma_major_px * minor, reach)
     else:
         dense = _oriented_gaussian(along_y, along_x, covariance, sigma_major_px * minor, reach).T

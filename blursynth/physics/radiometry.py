@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
+from blursynth.physics.batches import of_shape
 
 __all__ = [
     "LARGEST_PRNU",
@@ -140,9 +141,8 @@ class SensorParameters:
             "sensor_seed": np.uint64,
             "mosaic": np.int64,
         }
-        given: list[NDArray[Any]] = [
-            np.atleast_1d(np.asarray(getattr(self, name), kinds.get(name, np.float64))) for name in names
-        ]
+        given: list[NDArray[Any]] = [np.asarray(getattr(self, name), kinds.get(name, np.float64)) for name in names]
+        given = [values if values.ndim else values.reshape(1) for values in given]
         whole: Sequence[NDArray[Any]] = given
         try:
             if any(a.shape != given[0].shape for a in given):
@@ -166,7 +166,7 @@ class SensorParameters:
         self._check("row_noise_e", 0.0)
         self._check("gain_dn_per_e", 0.0, inclusive=False)
         self._check("black_level_dn", -sys.float_info.max)
-        if not ((self.bit_depth >= 1) & (self.bit_depth <= 24)).all():
+        if not all(1 <= bits <= 24 for bits in self.bit_depth.tolist()):
             raise InvalidValueError(
                 f"bit_depth must be 1 to 24, got {self.bit_depth.tolist()}.",
                 why="float32 holds integers up to 2^24 only.",
@@ -187,27 +187,31 @@ class SensorParameters:
                     f"prnu must be at most {LARGEST_PRNU}, got {prnu} for picture {b}.",
                     why="It is a share of the signal, .003 to .01 in good sensors; beyond this pixels turn negative.",
                 )
-        if ((self.mosaic < 0) | (self.mosaic > 4)).any() or len(set((self.mosaic > 0).tolist())) > 1:
+        mosaics = self.mosaic.tolist()
+        if not (all(m == 0 for m in mosaics) or all(1 <= m <= 4 for m in mosaics)):
             raise InvalidValueError(
-                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {self.mosaic.tolist()}.",
+                f"mosaic must be 0 for all pictures of a batch, or 1 to 4 for all, got {mosaics}.",
                 why="A mosaicked picture has one channel, others have three.",
                 fix="Process them apart.",
             )
         batch = self.white_level_e.size
-        matrix = np.eye(3) if self.from_light is None else np.asarray(self.from_light, np.float64)
-        offset = np.asarray(self.offset_dn, np.float64)
+        identity = np.eye(3)
         try:
-            matrix = np.ascontiguousarray(np.broadcast_to(matrix, (batch, 3, 3)))
-            offset = np.ascontiguousarray(np.broadcast_to(offset, (batch, 4)))
+            matrix = of_shape(identity if self.from_light is None else self.from_light, (batch, 3, 3), np.float64)
+            offset = of_shape(self.offset_dn, (batch, 4), np.float64)
         except ValueError:
             raise InvalidValueError(
-                f"from_light must be [{batch}, 3, 3] and offset_dn [{batch}, 4], got {matrix.shape} and {offset.shape}."
+                f"from_light must be [{batch}, 3, 3] and offset_dn [{batch}, 4], got {np.shape(self.from_light)} and "
+                f"{np.shape(self.offset_dn)}."
             ) from None
         if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
             raise InvalidValueError("from_light and offset_dn must be finite numbers.")
         object.__setattr__(self, "from_light", matrix)
         object.__setattr__(self, "offset_dn", offset)
-        object.__setattr__(self, "_has_mosaic", bool((self.mosaic > 0).any()))  # plain: compilers trace no values
+        # Plain, since compilers trace no values.
+        mosaic = any(mosaics)
+        object.__setattr__(self, "_has_mosaic", mosaic)
+        object.__setattr__(self, "_has_colors", mosaic or bool((matrix != identity).any()))
 
     def _check(self, name: str, low: float, *, inclusive: bool = True, infinite: bool = False) -> None:
         high = math.inf if infinite else sys.float_info.max
@@ -230,7 +234,7 @@ class SensorParameters:
     @property
     def has_colors(self) -> bool:
         """Whether light of three channels is needed: a mosaic, or a map of colors."""
-        return bool(self.has_mosaic or (self.from_light != np.eye(3)).any())
+        return bool(self._has_colors)  # type: ignore[attr-defined]
 
     @property
     def top_dn(self) -> NDArray[np.float64]:

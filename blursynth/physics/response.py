@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,7 +105,10 @@ class Sigmoid:
         >>> Sigmoid(0.5).value([0.0, 0.25, 1.0]).tolist()
         [0.0, 0.5, 1.0]
         """
-        power = np.clip(np.asarray(light, np.float64), 0.0, 1.0) ** self.exponent
+        return self._value(np.clip(np.asarray(light, np.float64), 0.0, 1.0) ** self.exponent)
+
+    def _value(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``f(x)`` of ``x ** exponent``."""
         bent = (1.0 + self.shoulder) * power / (1.0 + self.shoulder * power)
         # Written so that white is exactly 1, here and in the inverse.
         return np.asarray(bent + self.contrast * bent * (bent * (3.0 - 2.0 * bent) - 1.0))
@@ -125,7 +129,7 @@ class Sigmoid:
 
     def encode_table(self) -> NDArray[np.float64]:
         """``[NODES]`` the value of the light ``(k / (NODES - 1)) ** ROOT``."""
-        return self.value(sampled_light())
+        return self._value(np.exp(self.exponent * _log_sampled_light()))
 
 
 def _without_contrast(value: NDArray[np.float64] | np.float64, contrast: float) -> NDArray[np.float64]:
@@ -143,6 +147,12 @@ def _without_contrast(value: NDArray[np.float64] | np.float64, contrast: float) 
         q = 2.0 * math.sqrt(-a / 3.0) * np.sinh(third)
     # The ends are exact, so that black and white are kept.
     return np.asarray(np.where(w <= -0.5, 0.0, np.where(w >= 0.5, 1.0, np.clip(q + 0.5, 0.0, 1.0))))
+
+
+@cache  # a power of 4,096 numbers takes longer than to encode a small picture with them
+def _log_sampled_light() -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):  # black is -infinity, of which exp makes 0
+        return np.asarray(np.log(sampled_light()))
 
 
 def sampled_light() -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,6 +184,42 @@ class Scene:
     def kernels(self) -> int:
         """K, point spreads of each part."""
         return len(self.psf) // len(self.part_weight)
+
+    @staticmethod
+    def concatenate(scenes: Sequence[Scene]) -> Scene:
+        """The scenes of several pictures as one, the point spreads of each behind those of the last.
+
+        Raises
+        ------
+        InvalidValueError
+            They differ in their parts, or only some of them are connected, have edges or slopes.
+        """
+        if len(scenes) == 1:
+            return scenes[0]
+        first = scenes[0]
+        planes = ("order", "kernel", "hidden", "front", "share", "pure", "missing", "slope")
+        for scene in scenes[1:]:
+            alike = scene.connected == first.connected and np.array_equal(scene.part_weight, first.part_weight)
+            centers = (scene.part_center is None) == (first.part_center is None)
+            if centers and scene.part_center is not None and first.part_center is not None:
+                centers = np.array_equal(scene.part_center, first.part_center)
+            some = any((getattr(scene, name) is None) != (getattr(first, name) is None) for name in planes)
+            if some or not (alike and centers):
+                raise InvalidValueError(
+                    "Scenes of one batch must have the same parts, and all or none edges and slopes.",
+                    fix="Composite them one by one.",
+                )
+        joined: dict[str, Any] = {
+            name: None if getattr(first, name) is None else np.concatenate([getattr(one, name) for one in scenes])
+            for name in planes
+        }
+        before = np.cumsum([0] + [scene.kernels for scene in scenes[:-1]])
+        joined["kernel"] = np.concatenate([s.kernel + np.int32(n) for s, n in zip(scenes, before, strict=True)])
+        spreads = [s.psf[g * s.kernels : (g + 1) * s.kernels] for g in range(first.parts) for s in scenes]
+        return Scene(
+            psf=PointSpreads.concatenate(spreads), part_weight=first.part_weight, part_center=first.part_center,
+            connected=first.connected, **joined,
+        )  # fmt: skip
 
     def patches(self, b: int) -> Patches:
         """The patches of picture b."""

@@ -20,6 +20,7 @@ otherwise; regions that a nearer object hides or reveals are not modeled.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -114,6 +115,35 @@ class Warps:
     def __len__(self) -> int:
         """Pictures: B, or 1 for all alike."""
         return len(self.matrix)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Warps]) -> Warps:
+        """One batch of several; where pictures see different numbers of times, the rest have no weight.
+
+        Raises
+        ------
+        InvalidValueError
+            Their pictures differ in height.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        rows = max(part.first.shape[1] for part in parts)
+        if any(part.first.shape[1] not in (1, rows) for part in parts):
+            raise InvalidValueError(
+                "Warps of one batch must be for pictures of one height.", fix="Warp them one by one."
+            )
+        seen = max(part.weight.shape[2] for part in parts)
+        times = max(max(part.matrix.shape[1], int(part.first.max()) + seen) for part in parts)
+        count = sum(map(len, parts))
+        matrix, shift = np.tile(np.eye(3), (count, times, 1, 1)), np.zeros((count, times, 3))
+        first, weight = np.empty((count, rows), np.int64), np.zeros((count, rows, seen))
+        at = 0
+        for part in parts:
+            here = slice(at, at + len(part))
+            matrix[here, : part.matrix.shape[1]], shift[here, : part.shift.shape[1]] = part.matrix, part.shift
+            first[here], weight[here, :, : part.weight.shape[2]] = part.first, part.weight
+            at += len(part)
+        return Warps(matrix, shift, first, weight)
 
 
 def largest_move_px(warps: Warps, b: int, size_px: tuple[int, int], inverse_depth: tuple[float, float] | None) -> float:

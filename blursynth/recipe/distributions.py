@@ -15,6 +15,7 @@ from statistics import NormalDist
 from typing import Any, ClassVar, cast, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
@@ -91,9 +92,23 @@ class Distribution(ABC):
         """Whether it depends on the content of the frame."""
         return False
 
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether it depends on the pixels of the frame, not only on its depth."""
+        return self.sees_frame
+
 
 def _rounded(value: float, low: float = -math.inf, high: float = math.inf) -> float:
     return min(max(float(f"{value:.9g}"), low), high)
+
+
+def _quantile(values: NDArray[np.floating], share: float) -> float:
+    """:func:`numpy.quantile` in a sixth of the time: NumPy finds one order statistic much faster than two."""
+    place = share * (values.size - 1)
+    below = int(place)
+    parted = np.partition(values, below, axis=None)
+    low, high = float(parted[below]), float(parted[below + 1 :].min(initial=np.inf))
+    return low + (high - low) * (place - below) if place > below else low
 
 
 def _check_numbers(word: str, **numbers: float) -> None:
@@ -308,6 +323,10 @@ class DepthQuantile(_Bounded):
     def sees_frame(self) -> bool:
         return True
 
+    @property
+    def sees_pixels(self) -> bool:
+        return False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low < 0 or self.high > 1:
@@ -319,7 +338,7 @@ class DepthQuantile(_Bounded):
                 "depth_quantile needs a depth map, but the frame has none.", fix="Give read_frame a depth file."
             )
         share = self.low + (self.high - self.low) * stream.uniform()
-        return _rounded(float(np.quantile(np.asarray(frame.depth_m[0]), share)))
+        return _rounded(_quantile(np.asarray(frame.depth_m[0]), share))
 
     def extremes(self) -> tuple[Plain, ...]:
         return (1.0,)  # any depth of a frame is a positive number of meters
@@ -353,7 +372,7 @@ class Meter(_Bounded):
         image = np.asarray(frame.image[0], np.float64)
         light = srgb_to_linear(image) if frame.encoding is Encoding.DISPLAY else image
         luminance = np.tensordot(_LUMINANCE, light, 1) if len(light) == 3 else light.mean(axis=0)
-        level = float(np.quantile(luminance, self.quantile))
+        level = _quantile(luminance, self.quantile)
         if not level > 0:
             level = float(luminance.mean())  # the quantile is black; use the rest
         if not level > 0:
@@ -425,6 +444,10 @@ class _Combined(Distribution):
     @property
     def sees_frame(self) -> bool:
         return any(f.sees_frame for f in self.factors)
+
+    @property
+    def sees_pixels(self) -> bool:
+        return any(f.sees_pixels for f in self.factors)
 
     @staticmethod
     @abstractmethod

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import degradations
-from blursynth.core import Degradation, Draw, Target, check_frame
+from blursynth.core import Degradation, Draw, Target, Window, check_frame
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
@@ -151,6 +151,11 @@ class Recipe:
         return any(d.sees_frame for _, sampler in self.steps for _, d in sampler.distributions())
 
     @property
+    def sees_pixels(self) -> bool:
+        """Whether its draws depend on the pixels of the frame, not only on its depth."""
+        return any(d.sees_pixels for _, sampler in self.steps for _, d in sampler.distributions())
+
+    @property
     def is_random(self) -> bool:
         """False for a provenance record, in which all parameters are known."""
         return any(
@@ -172,21 +177,30 @@ class Recipe:
             The frame lacks something that a sampler needs, or a combination of drawn values is impossible.
         """
         check_frame(f"Recipe {self.name!r}", frame)
+        return self.sample_within(frame, (0, 0, *frame.size_px), seed=seed, index=index)[0]
+
+    def sample_within(self, frame: Frame, window: Window, *, seed: int, index: int) -> tuple[Draw, tuple[Frame, ...]]:
+        """:meth:`sample` of a window, and the frame after each step with what it sets: depth, labels and camera.
+
+        The draw is that of ``frame.crop(*window)``. The frames are those that :meth:`Draw.reach` takes, for which a
+        window has a margin; a scene is then computed once for both.
+        """
         earlier: dict[str, Degradation] = {}
-        steps = []
-        sees_frame = self.sees_frame
+        steps, frames = [], []
         is_linear = frame.encoding is Encoding.LINEAR
+        part = frame.crop(*window)
         for name, sampler in self.steps:
             try:
-                step = sampler.sample(Stream(seed, index, name), frame, earlier)
+                step = sampler.sample(Stream(seed, index, name), part, earlier)
             except InvalidValueError as error:
                 raise error.at(f"{self.name} [{name}], sample {index} of seed {seed}") from None
             earlier[name] = step  # even if it is skipped, since others may refer to its values
             steps.append((name, step.for_light() if is_linear else step))
             is_linear = is_linear and step.gives in (None, Encoding.LINEAR)
-            if sees_frame:
-                frame = step.geometry(frame)
-        return Draw(tuple(steps), self.target)
+            if (after := step.geometry(frame)) is not frame:
+                frame, part = after, after.crop(*window)
+            frames.append(frame)
+        return Draw(tuple(steps), self.target), tuple(frames)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML and JSON; the inverse is :meth:`from_dict`."""

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blursynth.core import Draw, Window, apply
+from blursynth.core import Draw, known_reach, pairs
 from blursynth.dataset import Unblurred
 from blursynth.frame import Encoding, Frame
 from deblur_models.data.augmentation import AugmentationDraw, augment, turned
@@ -89,27 +89,26 @@ class ReadyPairs:
 class BeforeBlur:
     """Images before their blur, all with the same kinds of data and the same margin.
 
-    ``size_px`` is the side of the samples without margin, ``top`` the largest code of the finished pairs.
+    ``codes`` ``[n, 3, H, W]`` go to the device; ``outline`` is the frame without its pixels, whose maps stay on the
+    CPU, where scenes are made. ``needs_px`` are the margins that the steps of each sample need, ``size_px`` is the side
+    of the samples without margin, ``top`` the largest code of the finished pairs.
     """
 
     places: tuple[int, ...]
-    frame: Frame
+    codes: Tensor
+    outline: Frame
     draws: tuple[Draw, ...]
+    needs_px: tuple[tuple[int, ...], ...]
     margin_px: int
     size_px: int
     top: int
 
     def pin_memory(self) -> BeforeBlur:
-        return replace(self, frame=_with_planes(self.frame, lambda plane: plane.pin_memory()))
-
-    @property
-    def window(self) -> Window:
-        """The samples without their margin."""
-        return self.margin_px, self.margin_px, self.size_px, self.size_px
+        return replace(self, codes=self.codes.pin_memory())
 
     def geometry(self) -> Frame:
         """The geometry of the samples without their margin; see :class:`Batch`."""
-        return _without_pixels(self.frame.crop(*self.window))
+        return _without_pixels(self.outline.crop(self.margin_px, self.margin_px, self.size_px, self.size_px))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +176,13 @@ def _sort(sample: Sample) -> Any:
         return ("ready", sample.sharp.dtype)
     if isinstance(sample, SharpSample):
         return ("sharp", sample.network, sample.sharp.dtype)
-    frame, draw = sample.frame, sample.draw
-    return ("before", *_known(frame), frame.encoding, len(draw.steps), draw.target, sample.dtype)
+    frame, draw = sample.outline, sample.draw
+    form = (frame.encoding, len(draw.steps), draw.target, sample.dtype, sample.codes.dtype)
+    return ("before", *_known(frame), *form)
 
 
 def _known(frame: Frame) -> tuple[bool, bool, bool]:
-    return frame.depth_m is not None, frame.labels is not None, bool(frame.camera)
+    return frame.has_depth, frame.has_labels, bool(frame.camera)
 
 
 def _grouped(samples: Sequence[Any], at: Sequence[int]) -> ReadyPairs | BeforeBlur | SharpPictures:
@@ -195,17 +195,24 @@ def _grouped(samples: Sequence[Any], at: Sequence[int]) -> ReadyPairs | BeforeBl
     # Windows get the widest margin of the group. If an image ends before that, its edge is repeated; by the
     # definition of the reach, those pixels do not affect the sample.
     margin = max(s.margin_px for s in samples)
-    frame = _of_tensors([_widened(s.frame, margin - s.margin_px) for s in samples])
+    more = [margin - s.margin_px for s in samples]
+    codes = torch.from_numpy(np.stack([_widened(s.codes, m) for s, m in zip(samples, more, strict=True)]))
+    outlines = [_widened_outline(s.outline, m) for s, m in zip(samples, more, strict=True)]
+    needs = tuple(s.needs_px for s in samples)
     top = int(np.iinfo(first.dtype).max)
-    return BeforeBlur(places, frame, tuple(s.draw for s in samples), margin, first.window.size, top)
+    draws = tuple(s.draw for s in samples)
+    return BeforeBlur(places, codes, _of_tensors(outlines), draws, needs, margin, first.window.size, top)
 
 
-def _widened(frame: Frame, more_px: int) -> Frame:
-    def wide(plane: Any) -> Any:
-        edges = [(0, 0)] * (np.ndim(plane) - 2) + [(more_px, more_px)] * 2
-        return np.pad(plane, edges, mode="edge") if more_px else plane
+def _widened(plane: NDArray[Any], more_px: int) -> NDArray[Any]:
+    edges = [(0, 0)] * (plane.ndim - 2) + [(more_px, more_px)] * 2
+    return np.pad(plane, edges, mode="edge") if more_px else plane
 
-    return replace(_with_planes(frame, wide), origin_px=frame.origin_px - more_px)
+
+def _widened_outline(frame: Frame, more_px: int) -> Frame:
+    size = [n + 2 * more_px for n in frame.size_px]
+    wide = _with_maps(frame, np.zeros((1, 3, 1, 1), np.float32), size, lambda plane: _widened(plane, more_px))
+    return wide.with_image(wide.image, origin_px=frame.origin_px - more_px)
 
 
 def _planes(pictures: Sequence[NDArray[Any]]) -> Tensor:
@@ -214,25 +221,30 @@ def _planes(pictures: Sequence[NDArray[Any]]) -> Tensor:
 
 
 def _of_tensors(frames: Sequence[Frame]) -> Frame:
-    """Concatenate several frames into one, with new tensors as planes."""
+    """Concatenate several frames without pixels into one, with tensors as maps, which processes share."""
     # Arrays of a data set may be read-only, but tensors that share their memory cannot.
-    return Frame.stack([_with_planes(frame, lambda plane: torch.from_numpy(np.array(plane))) for frame in frames])
+    whole = Frame.stack(frames)
+    zero = torch.zeros(1, 1, 1, 1)
+    return _with_maps(whole, zero, whole.size_px, lambda plane: torch.from_numpy(np.array(plane)))
 
 
-def _with_planes(frame: Frame, change: Callable[[Any], Any]) -> Frame:
-    """The frame with changed pixels, and changed depth and labels if it has them."""
-    return replace(
-        frame,
-        image=change(frame.image),
-        depth_m=None if frame.depth_m is None else change(frame.depth_m),
-        labels=None if frame.labels is None else change(frame.labels),
-    )
+def _of_arrays(frame: Frame) -> Frame:
+    """The inverse of :func:`_of_tensors`, on the same memory."""
+    return _with_maps(frame, np.zeros((1, 3, 1, 1), np.float32), frame.size_px, lambda plane: plane.numpy())
+
+
+def _with_maps(frame: Frame, zero: Any, size_px: Sequence[int], change: Callable[[Any], Any]) -> Frame:
+    """A frame of another size without pixels: a single zero for all of them. Its maps are changed, if it has any."""
+    shape = (len(frame), 3, *size_px)
+    image = np.broadcast_to(zero, shape) if isinstance(zero, np.ndarray) else zero.expand(shape)
+    maps = {name: change(getattr(frame, name)) for name in ("depth_m", "labels") if getattr(frame, name) is not None}
+    return Frame.unchecked(**{**vars(frame), "image": image, **maps})
 
 
 def _without_pixels(frame: Frame) -> Frame:
     """The frame with a single zero for all its pixels, so that metadata takes little memory."""
     zeros = torch.zeros(1).expand(len(frame), 3, *frame.size_px)
-    return replace(frame, image=zeros, encoding=Encoding.DISPLAY)
+    return frame.with_image(zeros, Encoding.DISPLAY)
 
 
 def make_batch(
@@ -275,10 +287,14 @@ def make_batch(
 
 def _blurred(group: BeforeBlur, device: torch.device) -> tuple[Tensor, Tensor]:
     """Sharp and blurred images ``[n, 3, H, W]`` of samples before their blur, computed on a device."""
-    frame = _with_planes(group.frame, lambda plane: plane.to(device, non_blocking=True))
-    both = ([draw.target_draw() for draw in group.draws], group.draws)
-    sharp, blurred = (apply(draws, frame, window=group.window).image for draws in both)
-    return _rounded(sharp, group.top), _rounded(blurred, group.top)
+    values = group.codes.to(device, non_blocking=True).float()
+    if not group.codes.dtype.is_floating_point:
+        values /= float(torch.iinfo(group.codes.dtype).max)
+    outline = _of_arrays(group.outline)
+    reach = known_reach(group.draws, list(outline), group.needs_px)
+    # Scenes are made on the CPU, from maps that stay there.
+    made = pairs(group.draws, outline.with_image(values), margin_px=group.margin_px, reach=reach)
+    return _rounded(made.sharp.image, group.top), _rounded(made.blurred.image, group.top)
 
 
 def _blurred_by(blur: LearnedBlur, group: SharpPictures, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from blursynth.frame import Border
 from blursynth.physics.development import DevelopParameters, camera_from_srgb
 from blursynth.physics.mosaic import DEMOSAICS
+from blursynth.physics.object_layout import ObjectShape, random_layout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.radiometry import SensorParameters
@@ -406,6 +407,7 @@ def _paths() -> dict[str, list[Case]]:
     part = {"path": path, "duration": between(23, 0.1, 1, 2, 6), "center": False, "exposure": (0.2, 0.7)}
     radius = np.where(np.arange(13) < 6, 0.1 * np.arange(13), 40.0) - 0.2 * np.arange(11)[:, None]
     slope = {"radius_px": radius[None] + between(24, 0, 0.3, 2, 11, 13), "jump": 1.5}
+    layout = random_layout(5, (40, 30), 9.0, 12.0, ObjectShape.MIXED)
 
     def case(label: str, given: dict[str, Any]) -> Case:
         return Case(label, None, given, error={np.float64: 1e-10}, keeps_dtype=False, smooth=False)
@@ -413,6 +415,9 @@ def _paths() -> dict[str, list[Case]]:
     return {
         "rasterize": [case("whole", {"path": path}), case("a part, not centered", part)],
         "random_walk": [case("two walks", {"parameters": walk, "seed": SEEDS})],
+        "object_labels": [
+            case("two thirds of a picture", {"layout": layout, "origin_px": (9, -4), "size_px": (21, 34)})
+        ],
         "surface_slope": [case("two surfaces", slope)],
     }
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from numba.core import config
 from numba.core.caching import CacheImpl
 
+from blursynth.backends import compiling
 from blursynth.backends.cpu import compilation
 from blursynth.backends.cpu.compilation import compiled
 
@@ -140,6 +142,47 @@ def test_a_full_disk_is_no_reason_not_to_work(
     assert "cannot be written" in caplog.text
 
 
+def test_what_only_kernels_call_is_not_kept_and_python_may_call_it_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    twice = compiled(_twice)
+
+    def _twice_and_one(x: int) -> int:
+        return int(twice(x)) + 1
+
+    assert compiled(_twice_and_one)(3) == 7
+    (kept,) = tmp_path.rglob("*.nbi")
+    assert _twice_and_one.__name__ in kept.name
+    assert twice(3) == 6
+    assert compiled(_twice_and_one)(4) == 9  # and kernels may call what Python calls
+    assert len(list(tmp_path.rglob("*.nbi"))) == 2
+
+
+def test_programs_can_show_what_is_compiled_but_not_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiling, "_begun", 0)
+    shown = []
+
+    @contextmanager
+    def show() -> Iterator[None]:
+        shown.append("begins")
+        yield
+        shown.append("ends")
+
+    with compiling.shown_while_compiling(show), caplog.at_level(logging.INFO):
+        assert compiled(_twice)(3) == 6
+        assert shown == ["begins", "ends"]
+        assert compiled(_twice)(4) == 8  # from the cache
+        assert compiled(_twice)(4.0) == 8.0
+    assert compiled(_twice)(1j) == 2j
+    assert shown == 2 * ["begins", "ends"]
+    assert compiling.kernels_compiled() == 3
+    assert [message for message in caplog.messages if "first use" in message] == caplog.messages[:1]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="users and permissions as Linux has them")
 def test_a_read_only_installation_of_another_user() -> None:
@@ -182,10 +225,9 @@ def test_a_read_only_installation_of_another_user() -> None:
 
 
 def test_threads_keep_to_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from blursynth.backends.cpu import threads
+    from blursynth.backends import threads
 
     monkeypatch.setattr(threads, "available_cores", lambda: 1)
-    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     try:
         threads._all_threads.cache_clear()

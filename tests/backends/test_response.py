@@ -48,6 +48,31 @@ def test_codes_are_those_of_the_oracle(dtype: type[np.floating], levels: int) ->
     np.testing.assert_allclose(ours[1], exact[1], atol=1e-5)
 
 
+def odd_tables() -> np.ndarray:
+    """Curves that no camera has: flat for a while, steeper than bins allow, never white, and falling."""
+    flat = np.clip(np.linspace(-1, 2, 4096), 0, 1)
+    steep = np.clip(np.linspace(-200, 200, 4096), 0, 1)
+    dim = 0.4 * np.linspace(0, 1, 4096) ** 3
+    falling = np.sin(np.linspace(0, 2.8, 4096)) ** 2
+    return np.stack([flat, steep, dim, falling])
+
+
+@DTYPES
+@pytest.mark.parametrize("levels", [3, 255])
+def test_codes_of_odd_curves(dtype: type[np.floating], levels: int) -> None:
+    image = pictures(dtype, seed=2, shape=(4, 1, 301, 303))
+    ours = cpu.response_encode(image, odd_tables(), levels=[levels] * 4)
+    np.testing.assert_array_equal(ours, oracle.response_encode(image, odd_tables(), levels=[levels] * 4))
+
+
+def test_light_of_codes_does_not_depend_on_their_neighbors() -> None:
+    codes = np.random.default_rng(3).integers(0, 256, (1, 1, 40, 50)).astype(np.float32) / np.float32(255)
+    mixed = codes.copy()
+    mixed[..., ::7] += np.float32(1e-3)
+    light, other = (cpu.response_decode(image, DECODE[1:2]) for image in (codes, mixed))
+    np.testing.assert_array_equal(other[mixed == codes], light[mixed == codes])
+
+
 @DTYPES
 def test_ends_and_what_is_no_number(dtype: type[np.floating]) -> None:
     image = np.array([[[[0.0, 1.0, -3.0, 7.0, np.nan, np.inf, -np.inf, -0.0]]]], dtype)

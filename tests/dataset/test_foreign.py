@@ -164,6 +164,8 @@ def without_steps(document: dict[str, Any]) -> None:
         (lambda d: d.update(environment=7), "environment"),
         (lambda d: d.update(environment={**d["environment"], "versions": [1]}), "environment.versions"),
         (lambda d: d["request"].update(more=1), "was changed after it was written"),
+        (lambda d: d["request"].update(codec="zstd"), "request.codec: Input should be 'lz4' or 'none'"),
+        (lambda d: d["request"].update(codec="none"), "was changed after it was written"),  # in the lower schema
     ],
 )  # fmt: skip
 def test_a_description_that_lies(copy: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import google_crc32c
@@ -13,34 +14,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from blursynth.dataset.schema import SCHEMA, ArraySpec, Spec, store_files
-from blursynth.dataset.shards import ShardReader, decode_chunk, encode_chunk, write_shard_file
+from blursynth.dataset.schema import ArraySpec, Spec, store_files
+from blursynth.dataset.shards import Codec, ShardReader, decode_chunk, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
 
 
-def by_zarr(folder: Path, samples: np.ndarray, length: int) -> Path:
+def compressors(codec: Codec, itemsize: int) -> list[BloscCodec | Crc32cCodec]:
+    blosc = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=itemsize)
+    return [Crc32cCodec()] if codec == "none" else [blosc, Crc32cCodec()]
+
+
+def by_zarr(folder: Path, samples: np.ndarray, length: int, codec: Codec) -> Path:
     array = zarr.create_array(
         folder, shape=samples.shape, dtype=samples.dtype, chunks=(1, *samples.shape[1:]),
         shards=(length, *samples.shape[1:]),
-        compressors=[
-            BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=samples.dtype.itemsize), Crc32cCodec(),
-        ],
+        compressors=compressors(codec, samples.dtype.itemsize),
         config={"write_empty_chunks": True},
     )  # fmt: skip
     array[:] = samples
     return folder.joinpath("c", *["0"] * samples.ndim)
 
 
+@pytest.mark.parametrize("codec", ["lz4", "none"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("count", [5, 3])  # a full shard, and one whose last chunks are absent
-def test_a_shard_equals_the_one_of_zarr(tmp_path: Path, dtype: str, count: int) -> None:
+def test_a_shard_equals_the_one_of_zarr(tmp_path: Path, dtype: str, count: int, codec: Codec) -> None:
     samples = (np.random.default_rng(1).random((count, 17, 9, 3)) * 255).astype(dtype)
     samples[1] = 0  # an empty chunk must be stored too
-    theirs = by_zarr(tmp_path / "zarr", samples, 5)
-    ours = write_shard_file(tmp_path / "shard", [encode_chunk(s) for s in samples], 5)
+    theirs = by_zarr(tmp_path / "zarr", samples, 5, codec)
+    ours = write_shard_file(tmp_path / "shard", [encode_chunk(s, codec) for s in samples], 5)
     ours.commit()
     assert (tmp_path / "shard").read_bytes() == theirs.read_bytes()
-    reader = ShardReader(theirs, 5, (17, 9, 3), np.dtype(dtype))
+    reader = ShardReader(theirs, 5, (17, 9, 3), np.dtype(dtype), codec)
     order = [2, 0, 1, 2]
     np.testing.assert_array_equal(reader.read(order), samples[order])
     if count < 5:
@@ -57,9 +62,10 @@ def test_read_of_write_is_the_identity(seed: int, size: int, dtype: str) -> None
     np.testing.assert_array_equal(out, values)
 
 
-def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["lz4", "none"])
+def test_every_flipped_bit_is_found(tmp_path: Path, codec: Codec) -> None:
     samples = np.random.default_rng(2).integers(0, 256, (2, 6, 5, 3)).astype(np.uint8)
-    file = write_shard_file(tmp_path / "shard", [encode_chunk(s) for s in samples], 2)
+    file = write_shard_file(tmp_path / "shard", [encode_chunk(s, codec) for s in samples], 2)
     file.commit()
     whole = file.path.read_bytes()
     for bit in range(0, len(whole) * 8, 7):
@@ -67,7 +73,29 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         file.path.write_bytes(damaged)
         with pytest.raises(DatasetError, match="damaged"):
-            ShardReader(file.path, 2, (6, 5, 3), np.dtype("uint8")).read([0, 1])
+            ShardReader(file.path, 2, (6, 5, 3), np.dtype("uint8"), codec).read([0, 1])
+
+
+@pytest.mark.parametrize("codec", ["lz4", "none"])
+def test_a_shard_that_is_cut_off_while_it_is_read(tmp_path: Path, codec: Codec) -> None:
+    file = write_shard_file(tmp_path / "shard", [encode_chunk(np.ones((40, 40, 3), np.uint8), codec)] * 2, 2)
+    file.commit()
+    reader = ShardReader(file.path, 2, (40, 40, 3), np.dtype("uint8"), codec)
+    os.truncate(file.path, file.size // 4)
+    with pytest.raises(DatasetError, match="chunk 1 of the shard is damaged"):
+        reader.read([1])
+
+
+@pytest.mark.parametrize("size", [5, 147, 149, 152, 2**40])
+def test_an_uncompressed_chunk_of_another_size(tmp_path: Path, size: int) -> None:
+    file = write_shard_file(tmp_path / "shard", [encode_chunk(np.zeros((7, 7, 3), np.uint8), "none")] * 2, 2)
+    file.commit()
+    whole = file.path.read_bytes()
+    index = np.frombuffer(whole[-36:-4], "<u8").copy()
+    index[1] = size
+    file.path.write_bytes(whole[:-36] + forged(index.tobytes()))
+    with pytest.raises(DatasetError, match="chunk 0 of the shard is"):
+        ShardReader(file.path, 2, (7, 7, 3), np.dtype("uint8"), "none").read([0])
 
 
 @pytest.mark.parametrize("keep", [0, 3, 35, 60])
@@ -140,7 +168,8 @@ def test_an_index_that_points_elsewhere(tmp_path: Path, offset: int, size: int) 
         ShardReader(file.path, 1, (4, 4, 3), np.dtype("uint8")).read([0])
 
 
-def test_every_array_metadata_is_that_of_zarr(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["lz4", "none"])
+def test_every_array_metadata_is_that_of_zarr(tmp_path: Path, codec: Codec) -> None:
     """What is written without zarr is, as JSON, what zarr-python writes for the same arrays."""
     arrays = (
         ArraySpec("sharp", (8, 8, 3), "uint8", ("row", "column", "channel")),
@@ -150,18 +179,16 @@ def test_every_array_metadata_is_that_of_zarr(tmp_path: Path) -> None:
     )
     spec = Spec(
         recipe={"step": []}, recipe_name="r", seed=0, count=11, size_px=8, shard_length=4, crops_per_source=1,
-        arrays=arrays, columns=("a", "b"), sources=(),
+        arrays=arrays, columns=("a", "b"), sources=(), codec=codec,
     )  # fmt: skip
-    about = {"schema": SCHEMA, "dataset": "dataset.json", "recipe": "r", "count": 11}
+    about = {"schema": spec.schema, "dataset": "dataset.json", "recipe": "r", "count": 11}
     group = zarr.create_group(tmp_path / "zarr", attributes={"blursynth": about})
     for array in arrays:
         dtype = np.dtype(array.dtype)
         group.create_array(
             array.name, shape=(11, *array.shape), dtype=dtype, chunks=(4 if array.whole else 1, *array.shape),
             shards=(4, *array.shape), fill_value=np.nan if array.whole else 0,
-            compressors=[
-                BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=dtype.itemsize), Crc32cCodec(),
-            ],
+            compressors=compressors(codec, dtype.itemsize),
             dimension_names=("sample", *array.dimensions),
             attributes={"columns": ["a", "b"]} if array.whole else {},
         )  # fmt: skip

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blursynth.backends.cpu.object_labels import object_labels
 from blursynth.errors import InvalidValueError
-from blursynth.physics.object_layout import ObjectShape, object_labels, random_layout, uniform_numbers
+from blursynth.physics.object_layout import ObjectShape, random_layout, uniform_numbers
 
 
 def test_uniform_numbers_are_pinned() -> None:

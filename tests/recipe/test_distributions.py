@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
 from scipy import stats
 
 import blursynth as bs
@@ -51,6 +53,16 @@ def test_choice_and_integer_frequencies() -> None:
 def test_uniform_stays_inside(low: float, width: float, seed: int) -> None:
     distribution = bs.Uniform(low, low + width)
     assert low <= distribution.sample(Stream(seed, 0, "x"), FRAME, {}) <= low + width  # type: ignore[operator]
+
+
+@given(
+    depth=arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=7), elements=st.floats(0.25, 64, width=32)),
+    share=st.floats(0, 1),
+)
+def test_depth_quantile_is_that_of_numpy(depth: NDArray[np.float32], share: float) -> None:
+    frame = bs.Frame(np.zeros(depth.shape, np.float32), "linear", depth_m=depth)
+    drawn = bs.DepthQuantile(share, share).sample(Stream(0, 0, "x"), frame, {})
+    assert drawn == pytest.approx(np.quantile(depth.astype(np.float64), share), rel=1e-8)
 
 
 COMBINED = [

@@ -1,5 +1,9 @@
 """How the kernels of this folder are compiled, and where the compiled code is kept.
 
+A kernel calls a dozen smaller functions. numba gives each of them a wrapper for calls from Python and one for calls
+from C, makes machine code of all three and keeps it in a file. Functions that only other kernels call get none of this
+here, which is a quarter of the time: they are optimized, and linked into those that call them.
+
 numba keeps compiled functions next to their source or in the user's cache, and refuses to compile if it can write to
 neither (read-only installations, containers without a home). The kernels are then kept in a private folder among the
 temporary files, or not at all, but they always work.
@@ -7,6 +11,7 @@ temporary files, or not at all, but they always work.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -18,11 +23,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
 from numba.core import config as numba_config
+from numba.core import sigutils
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.core.targetconfig import ConfigStack
 
-__all__ = ["compiled"]
+from blursynth.backends.compiling import compiling
+
+__all__ = ["compiled", "kernel_folder"]
 
 config: Any = numba_config  # its attributes are set at run time
 _log = logging.getLogger(__name__)
@@ -32,10 +44,87 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Decorate a kernel: compiled on its first call, without the interpreter's lock, divisions as numpy has them."""
     if function is None:
         return lambda function: compiled(function, **options)
-    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    if hasattr(kernel, "enable_caching"):  # not with NUMBA_DISABLE_JIT=1, which leaves functions as they are
-        kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that tolerate errors
+    if config.DISABLE_JIT:
+        return function
+    options = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy"} | options
+    kernel = _Kernel(function, targetoptions=options, pipeline_class=_Compiler)
+    kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that tolerate errors
     return kernel
+
+
+class _Kernel(CPUDispatcher):
+    """A function, and its compiled forms: one for each combination of types that Python or another kernel gives it."""
+
+    def compile(self, sig: Any) -> Any:
+        """The compiled function for these types of arguments, for Python or for the kernel being compiled."""
+        arguments, gives = sigutils.normalize_signature(sig)
+        if ConfigStack.top_or_none() is None:  # a call from Python
+            with global_compiler_lock:
+                known = self.overloads.get(tuple(arguments))
+                if known is not None and isinstance(known.library, _Part):  # so far only kernels called it
+                    del self.overloads[tuple(arguments)]
+                return super().compile(sig)
+        known = self.overloads.get(tuple(arguments))
+        if known is None:
+            with self._compiling_counter:
+                known = self._compiler.compile(arguments, gives)
+            self.add_overload(known)
+        return known.entry_point
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep a compiled form; calls from Python find it only if they can enter it."""
+        if isinstance(cres.library, _Part):
+            self.overloads[tuple(cres.signature.args)] = cres
+        else:
+            super().add_overload(cres)
+
+
+class _Compiler(CompilerBase):
+    """numba's compiler, without the wrappers that nobody calls."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function, as numba asks for it."""
+        if ConfigStack.top_or_none() is not None:  # a kernel that calls it is being compiled
+            return super().compile_extra(func)
+        # Compiling makes millions of objects that live until it ends; searching them for garbage takes a sixth of it.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            with compiling(func.__qualname__):
+                return super().compile_extra(func)
+        finally:
+            if collects:
+                gc.enable()
+
+    def define_pipelines(self) -> list[Any]:
+        """The passes over one function, which numba runs in this order."""
+        state = self.state
+        state.flags.no_cfunc_wrapper = True
+        if len(ConfigStack()) > 1:  # a kernel that calls it is being compiled
+            state.flags.no_cpython_wrapper = True
+            state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+class _Part(JITCodeLibrary):
+    """Code that is optimized, and linked into the kernels that call it, but is not made machine code by itself."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """No address: there is no machine code."""
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> _Part:
+        """What sets the environment of machine code: not needed here."""
+        return self
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """Nothing: the code that this is linked into has its own."""
 
 
 def _cache_of(function: Callable[..., Any]) -> FunctionCache | NullCache:
@@ -50,6 +139,12 @@ def _cache_of(function: Callable[..., Any]) -> FunctionCache | NullCache:
         return _NoCache()
     finally:
         config.CACHE_DIR = before
+
+
+def kernel_folder() -> str | None:
+    """Where the compiled kernels of this folder are kept; None if there is no place for them."""
+    kept = _cache_of(kernel_folder)
+    return None if isinstance(kept, NullCache) else str(kept.cache_path)
 
 
 @cache

@@ -18,17 +18,18 @@ their very bits. Tiles do not depend on the number of threads, so neither do the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES
-from blursynth.backends.checks import check_image, check_scene
+from blursynth.backends.checks import check_image, check_one_each, check_scene
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
 from blursynth.backends.cpu.convolve_direct import _continued
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
@@ -1159,7 +1160,7 @@ def _workers(image: NDArray[np.floating], threads: int | None) -> int:
 
 
 def composite(
-    image: NDArray[np.floating], scene: Scene, *, border: Border, threads: int | None = None
+    image: NDArray[np.floating], scene: Scene | Sequence[Scene], *, border: Border, threads: int | None = None
 ) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene, with nearer slices covering farther ones.
 
@@ -1169,6 +1170,10 @@ def composite(
     modeled: NaN and infinite pixels; they spread along the rows of a tile.
     """
     check_image(image)
+    if not isinstance(scene, Scene):
+        check_one_each("scenes", len(scene), len(image))
+        parts = (composite(image[b : b + 1], one, border=border, threads=threads) for b, one in enumerate(scene))
+        return np.concatenate(list(parts))
     border = check_scene(image.shape, scene, border)
     code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape

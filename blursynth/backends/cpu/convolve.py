@@ -7,6 +7,7 @@ definition that all of this is held against.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from blursynth.backends.cpu.convolve_direct import (
     tile_grid,
 )
 from blursynth.backends.cpu.convolve_fft import LENGTHS, choose_tiles, fourier_tiles, spectrum, stages
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
@@ -44,7 +45,7 @@ _SEPARABLE_TILE_HEIGHT = 128  # taller: its first pass works on the margin above
 _DIRECT_NS = 0.36
 # A transform must be faster by this factor: the direct methods keep the range and exact zeros.
 _PREFER_DIRECT = 1.15
-_SMALLEST_DENSE = 48  # taps below which neither two passes nor a transform can win
+_SMALLEST_PRODUCT, _SMALLEST_TRANSFORMED = 20, 48  # taps below which two passes or a transform cannot win
 
 # Taps that are summed up in one go: each sum in float32 rounds by up to 6e-8 of what it has reached, so that 50,000
 # taps in a row were off by 3e-5 of white. Sums of fewer taps are what they would be without this.
@@ -115,7 +116,7 @@ def _apply(
     plane = (source.__array_interface__["data"][0], source.strides[0], source.strides[1], height, width, border)
     size = (out_height, out_width, *origin)
 
-    if method == "auto" and weight.size >= _SMALLEST_DENSE:
+    if method == "auto" and weight.size >= _SMALLEST_PRODUCT:
         product, ys, column, xs, row = _as_product(dy, dx, weight, 1e-15 if item == 8 else 1e-9)
     else:
         product = False
@@ -124,9 +125,10 @@ def _apply(
         again = 1 + (ys[-1] - ys[0]) / min(_SEPARABLE_TILE_HEIGHT, out_height)
         separable_cost = (2 * xs.size * again + ys.size + 1) * vectors / 2 * _DIRECT_NS
     fourier_cost = np.inf
-    if method == "fft" or (method == "auto" and weight.size >= _SMALLEST_DENSE):
+    if method == "fft" or (method == "auto" and weight.size >= _SMALLEST_TRANSFORMED):
         top, bottom, left, right = dy[-1], -dy[0], dx.max(), -dx.min()
-        *sizes, fourier_cost = choose_tiles(LENGTHS, top + bottom, left + right, channels, out_height, out_width, item)
+        margins = int(top + bottom), int(left + right)
+        *sizes, fourier_cost = _chosen_tiles(*margins, channels, out_height, out_width, item)
         if method == "fft" and sizes[0] == 0:
             raise InvalidValueError(
                 f"method='fft' takes point spreads of less than {LENGTHS[-1]} px, "
@@ -199,6 +201,12 @@ def _apply(
         )
         return
     direct(out, 0, 0, 0)
+
+
+@lru_cache(maxsize=256)  # the choice takes as long as to convolve a small picture
+def _chosen_tiles(*sizes: int) -> tuple[int, int, int, int, float]:
+    rows, columns, high, wide, cost = choose_tiles(LENGTHS, *sizes)
+    return rows, columns, high, wide, cost
 
 
 def _prepared(image: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -19,8 +19,8 @@ from blursynth.backends.cpu.convolve import _fold, _prepared
 from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES
 from blursynth.backends.cpu.convolve_varying_ribbons import prefer_ribbons, ribbon_tiles, send_ribbon_tiles
 from blursynth.backends.cpu.convolve_varying_tiles import prepare_nodes, varying_adjoint_tiles, varying_tiles
-from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.backends.cpu.warp_mean import _gather_bands
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.point_spread_field import PointSpreadField
 

@@ -20,8 +20,9 @@ from blursynth.backends.checks import check_development, check_image, check_orig
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
+from blursynth.physics.batches import of_shape
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.mosaic import DEMOSAIC_REACH_PX, DEMOSAICS, EDGE_FLOOR, GREEN, pattern_colors
 
@@ -334,7 +335,8 @@ def develop(
     number = image.dtype
 
     def each(values: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.array(np.broadcast_to(values, (batch, *values.shape[1:])), number)  # never read-only: one type
+        # Copies, never read-only: one type for the compiler.
+        return np.array(of_shape(values, (batch, *values.shape[1:]), number))
 
     black, clip = each(parameters.black_dn), each(parameters.clip)
     gain = parameters.gain
@@ -357,7 +359,7 @@ def develop(
             )  # fmt: skip
         return out
     out = np.empty((batch, 3, height, width), number)
-    mosaic, method = (np.broadcast_to(v, (batch,)) for v in (parameters.mosaic, parameters.demosaic))
+    mosaic, method = (of_shape(v, (batch,), np.int64) for v in (parameters.mosaic, parameters.demosaic))
     colors = np.stack([_colors_at(int(mosaic[b]), origin[b]) for b in range(batch)])
     jobs = batch * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
     share_out(
@@ -370,5 +372,5 @@ def develop(
 
 def _colors_at(code: int, origin: NDArray[np.int64]) -> NDArray[np.int64]:
     """``[2, 2]`` the channels that the first pixels of a window see."""
-    shifted = np.roll(pattern_colors(code), (-(int(origin[0]) % 2), -(int(origin[1]) % 2)), axis=(0, 1))
-    return np.ascontiguousarray(shifted)
+    row, column = int(origin[0]) % 2, int(origin[1]) % 2
+    return pattern_colors(code)[[[row], [1 - row]], [[column, 1 - column]]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_bands, check_image
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.physics.resampling import Bands
 
 __all__ = ["resample", "resample_adjoint"]

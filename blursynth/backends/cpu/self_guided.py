@@ -16,13 +16,14 @@ from blursynth.backends.checks import check_guided, check_image
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve_direct import fill_patch
 from blursynth.backends.cpu.intrinsics import fma
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 
 __all__ = ["self_guided"]
 
 _REFLECT = BORDER_CODES[Border.REFLECT]
-_TILE_HEIGHT, _TILE_WIDTH = 64, 256
+_TILE_HEIGHT, _TILE_WIDTH = 64, 320  # at most; all tiles of a picture are of nearly one size
+_UNROLLED = 32  # numbers in one turn of a loop over float32: four vectors
 _THREAD_PAYS = 1 << 17  # values below which handing work to another thread costs more than it saves
 
 
@@ -30,29 +31,59 @@ _THREAD_PAYS = 1 << 17  # values below which handing work to another thread cost
 
 
 @compiled
-def _copy(values, size, out):  # type: ignore[no-untyped-def]
+def _sum_three(values, pitch, size, out):  # type: ignore[no-untyped-def]
+    a, b, c = values, values[pitch:], values[2 * pitch :]
     for i in range(size):
-        out[i] = values[i]
+        out[i] = a[i] + b[i] + c[i]
 
 
 @compiled
-def _add(values, size, out):  # type: ignore[no-untyped-def]
+def _sum_five(values, pitch, size, out):  # type: ignore[no-untyped-def]
+    a, b, c, d, e = values, values[pitch:], values[2 * pitch :], values[3 * pitch :], values[4 * pitch :]
     for i in range(size):
-        out[i] += values[i]
+        out[i] = (a[i] + b[i]) + (c[i] + d[i]) + e[i]
 
 
 @compiled
-def _window_sums(values, radius, rows, columns, lines, out):  # type: ignore[no-untyped-def]
-    """Sums over windows of ``values`` ``[rows, columns]``, less by two radii on both axes."""
-    wide = columns - 2 * radius
-    for r in range(rows - 2 * radius):
-        _copy(values[r * columns :], columns, lines)
-        for k in range(1, 2 * radius + 1):
-            _add(values[(r + k) * columns :], columns, lines)
-        into = out[r * wide :]
-        _copy(lines, wide, into)
-        for k in range(1, 2 * radius + 1):
-            _add(lines[k:], wide, into)
+def _sum_seven(values, pitch, size, out):  # type: ignore[no-untyped-def]
+    a, b, c, d = values, values[pitch:], values[2 * pitch :], values[3 * pitch :]
+    e, f, g = values[4 * pitch :], values[5 * pitch :], values[6 * pitch :]
+    for i in range(size):
+        out[i] = ((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + g[i])
+
+
+@compiled
+def _add_four(values, pitch, size, out):  # type: ignore[no-untyped-def]
+    a, b, c, d = values, values[pitch:], values[2 * pitch :], values[3 * pitch :]
+    for i in range(size):
+        out[i] += (a[i] + b[i]) + (c[i] + d[i])
+
+
+@compiled
+def _sum_window(values, pitch, radius, size, out):  # type: ignore[no-untyped-def]
+    """Sums of ``2 radius + 1`` numbers ``pitch`` apart, several of them in each pass."""
+    if radius == 1:
+        _sum_three(values, pitch, size, out)
+    elif radius % 2 == 0:
+        _sum_five(values, pitch, size, out)
+    else:
+        _sum_seven(values, pitch, size, out)
+    for k in range(5 if radius % 2 == 0 else 7, 2 * radius + 1, 4):
+        _add_four(values[k * pitch :], pitch, size, out)
+
+
+@compiled
+def _whole(size):  # type: ignore[no-untyped-def]
+    """A number of pixels that fills the vectors of an unrolled loop: what such a loop does with a rest is slow."""
+    return (size + _UNROLLED - 1) // _UNROLLED * _UNROLLED
+
+
+@compiled
+def _window_sums(values, pitch, radius, rows, columns, line, out):  # type: ignore[no-untyped-def]
+    """``[rows, columns]`` sums over windows, from ``values`` with two radii more on both axes."""
+    for r in range(rows):
+        _sum_window(values[r * pitch :], pitch, radius, _whole(columns + 2 * radius), line)
+        _sum_window(line, 1, radius, _whole(columns), out[r * pitch :])
 
 
 @compiled
@@ -66,11 +97,11 @@ def _square_rest(values, sums, share, size, out):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _weigh(squares, means, strength, share, size, part, out):  # type: ignore[no-untyped-def]
-    """The part of each window that is smoothed, and its mean times it."""
+def _weigh(squares, means, strength, share, size, out):  # type: ignore[no-untyped-def]
+    """Sums of squares become the part of each window that is smoothed, in place; and its mean times it."""
     for i in range(size):
         smoothed = strength / fma(squares[i], share, strength)
-        part[i] = smoothed
+        squares[i] = smoothed
         out[i] = smoothed * means[i]
 
 
@@ -87,16 +118,19 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
     for b in range(batch):
         most = max(most, radii[b])
     number = image.dtype.type
-    room = (_TILE_HEIGHT + 6 * most) * (_TILE_WIDTH + 6 * most)
-    patch, means = np.empty(room, image.dtype), np.empty(room, image.dtype)
-    first, second = np.empty(room, image.dtype), np.empty(room, image.dtype)
-    lines = np.empty(_TILE_WIDTH + 6 * most, image.dtype)
+    # Loops run on into what lies behind a row's end, which must be numbers and is not used.
+    pitch = _whole(_TILE_WIDTH + 6 * most)
+    room = (_TILE_HEIGHT + 6 * most + 1) * pitch
+    patch, means = np.zeros(room, image.dtype), np.zeros(room, image.dtype)
+    first, second = np.zeros(room, image.dtype), np.zeros(room, image.dtype)
+    line = np.zeros(pitch + 2 * most + _UNROLLED, image.dtype)
     down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
+    tile_height, tile_width = (height + down - 1) // down, (width + across - 1) // across
     for job in range(begin, end):
         plane, rest = job // (down * across), job % (down * across)
         b = plane // channels
-        top, left = rest // across * _TILE_HEIGHT, rest % across * _TILE_WIDTH
-        rows, columns = min(_TILE_HEIGHT, height - top), min(_TILE_WIDTH, width - left)
+        top, left = rest // across * tile_height, rest % across * tile_width
+        rows, columns = min(tile_height, height - top), min(tile_width, width - left)
         start = plane * height * width
         if strength[b] == 0:
             for r in range(rows):
@@ -108,30 +142,23 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
         high, wide = rows + 6 * radius, columns + 6 * radius
         fill_patch(
             image.ctypes.data + start * image.itemsize, width * image.itemsize, height, width, _REFLECT,
-            top - 3 * radius, left - 3 * radius, high, wide, patch, 0, wide,
+            top - 3 * radius, left - 3 * radius, high, wide, patch, 0, pitch,
         )  # fmt: skip
-        _window_sums(patch, radius, high, wide, lines, means)
-        high, mean_wide = high - 2 * radius, wide - 2 * radius
+        high, wide = high - 2 * radius, wide - 2 * radius
+        _window_sums(patch, pitch, radius, high, wide, line, means)
         for r in range(high):
-            _square_rest(
-                patch[(r + radius) * wide + radius :], means[r * mean_wide :], share, mean_wide, first[r * mean_wide :]
-            )
-        _window_sums(first, radius, high, mean_wide, lines, second)
-        high, part_wide = high - 2 * radius, mean_wide - 2 * radius
+            at, inner = r * pitch, (r + radius) * pitch + radius
+            _square_rest(patch[inner:], means[at:], share, _whole(wide), first[at:])
+        high, wide = high - 2 * radius, wide - 2 * radius
+        _window_sums(first, pitch, radius, high, wide, line, second)
         for r in range(high):
-            at = r * part_wide
-            _weigh(
-                second[at:], means[(r + radius) * mean_wide + radius :], strength[b], share, part_wide,
-                second[at:], first[at:],
-            )  # fmt: skip
-        _window_sums(first, radius, high, part_wide, lines, means)
-        _window_sums(second, radius, high, part_wide, lines, first)
+            at, inner = r * pitch, (r + radius) * pitch + radius
+            _weigh(second[at:], means[inner:], strength[b], share, _whole(wide), first[at:])
+        _window_sums(first, pitch, radius, rows, columns, line, means)
+        _window_sums(second, pitch, radius, rows, columns, line, first)
         for r in range(rows):
-            at = start + (top + r) * width + left
-            _difference(
-                means[r * columns :], first[r * columns :], patch[(r + 3 * radius) * wide + 3 * radius :], share,
-                columns, out[at:],
-            )  # fmt: skip
+            at, inner = start + (top + r) * width + left, (r + 3 * radius) * pitch + 3 * radius
+            _difference(means[r * pitch :], first[r * pitch :], patch[inner:], share, columns, out[at:])
 
 
 def self_guided(

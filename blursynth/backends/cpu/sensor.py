@@ -11,6 +11,7 @@ kind; normal and Tukey-lambda numbers are float32 in either.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,9 @@ from blursynth.backends.cpu.noise import (
     standard_normal,
     words,
 )
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
+from blursynth.physics.batches import of_shape
 from blursynth.physics.mosaic import RED, pattern_colors
 from blursynth.physics.radiometry import SensorParameters, tukey_lambda_sd
 
@@ -298,9 +300,7 @@ def sensor(
     mosaic = parameters.has_mosaic
 
     def each(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        if values.shape[0] == batch:
-            return values
-        return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
+        return of_shape(values, (batch, *values.shape[1:]), values.dtype)
 
     shape = (batch, 1 if mosaic else channels, height, width)
     out = np.empty(shape, image.dtype)
@@ -373,12 +373,17 @@ def _tables(
     black = np.zeros((batch, channels, 2, 2)) + parameters.black_level_dn[:, None, None, None]
     if mosaic:
         for b, code in enumerate(parameters.mosaic.tolist()):
-            sees = pattern_colors(code)
-            mix[b, 0] = parameters.from_light[b][sees]
-            green = np.where((sees == RED).any(axis=1), 1, 2)  # beside red, beside blue
-            group = np.choose(sees, [0, green[:, None], 3])
-            black[b, 0] += parameters.offset_dn[b][group]
+            mix[b, 0] = parameters.from_light[b][pattern_colors(code)]
+            black[b, 0] += parameters.offset_dn[b][_offset_places(code)]
     elif channels == 3:
         mix += parameters.from_light[:, :, None, None, :]
         black += parameters.offset_dn[:, [0, 1, 3], None, None]
     return numbers, mix, black
+
+
+@cache
+def _offset_places(code: int) -> NDArray[np.int64]:
+    """``[2, 2]`` which of the four offsets of the black level the pixels of a pattern have."""
+    sees = pattern_colors(code)
+    green = np.where((sees == RED).any(axis=1), 1, 2)  # beside red, beside blue
+    return np.asarray(np.choose(sees, [0, green[:, None], 3]))

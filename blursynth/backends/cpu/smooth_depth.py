@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.errors import InvalidValueError
 from blursynth.physics.depth_smoothing import ALONE, BEND, COLOR_CUT, FIRST_PX, IN_BAND, LIKELIER, RIDGE, SURE
 

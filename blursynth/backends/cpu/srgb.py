@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_display, check_levels
+from blursynth.backends.cpu.codes import find_codes, look_up
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.elementary import exp_of_negative, natural_log
 from blursynth.backends.cpu.intrinsics import fma, rint
@@ -118,26 +119,7 @@ def _decode_curve(image, size, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _find_codes(image, size, codes):  # type: ignore[no-untyped-def]
-    """The code k of values that are exactly k / 255 or -k / 255, else -1. True if all are k / 255."""
-    others = np.int32(0)
-    for i in range(size):
-        x = abs(image[i])
-        code = rint((x if x <= f4(1) else f4(0)) * f4(255))
-        found = x == code / f4(255)
-        codes[i] = np.int32(code) if found else np.int32(-1)
-        others = np.int32(others + (np.int32(0) if found and image[i] >= f4(0) else np.int32(1)))
-    return others == 0
-
-
-@compiled
-def _look_all_up(codes, table, size, out):  # type: ignore[no-untyped-def]
-    for i in range(size):
-        out[i] = table[codes[i]]
-
-
-@compiled
-def _look_up(codes, table, size, out):  # type: ignore[no-untyped-def]
+def _put_codes(codes, table, size, out):  # type: ignore[no-untyped-def]
     for i in range(size):
         code = codes[i]
         if code >= 0:
@@ -150,11 +132,11 @@ def _decode_32(image, table, out):  # type: ignore[no-untyped-def]
     for first in range(0, image.size, _CHUNK):
         size = min(_CHUNK, image.size - first)
         span = slice(first, first + size)
-        if _find_codes(image[span], size, codes):  # pictures from 8-bit files hold nothing else
-            _look_all_up(codes, table, size, out[span])
+        if find_codes(image[span], size, codes):  # pictures from 8-bit files hold nothing else
+            look_up(codes, table, size, out[span])
         else:
             _decode_curve(image[span], size, out[span])
-            _look_up(codes, table, size, out[span])
+            _put_codes(codes, table, size, out[span])
 
 
 @compiled

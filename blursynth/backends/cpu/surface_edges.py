@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.physics.surface_edges import (
     EVEN_AT_LEAST,
     FRONT_REACH_PX,

@@ -20,13 +20,21 @@ cache. Each tile writes its own part of the result, so the bytes do not depend o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES
-from blursynth.backends.checks import check_ahead, check_depth_given, check_image, check_plane, check_warps
+from blursynth.backends.checks import (
+    check_ahead,
+    check_depth_given,
+    check_image,
+    check_one_each,
+    check_plane,
+    check_warps,
+)
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.convolve import _prepared
 from blursynth.backends.cpu.convolve_direct import (
@@ -36,7 +44,6 @@ from blursynth.backends.cpu.convolve_direct import (
     fill_patch,
 )
 from blursynth.backends.cpu.intrinsics import floor
-from blursynth.backends.cpu.threads import share_out, threads_to_use
 from blursynth.backends.cpu.warp_mean_block import (
     AFFINE,
     DEPTH,
@@ -47,6 +54,7 @@ from blursynth.backends.cpu.warp_mean_block import (
     blend_block,
     send_block,
 )
+from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border
 from blursynth.physics.warps import Warps
 
@@ -534,7 +542,7 @@ def _threads_for(image: NDArray[np.floating], warps: Warps, threads: int | None)
 
 def warp_mean(
     image: NDArray[np.floating],
-    warps: Warps,
+    warps: Warps | Sequence[Warps],
     inverse_depth: NDArray[np.floating] | None = None,
     *,
     border: Border,
@@ -552,6 +560,13 @@ def warp_mean(
     >>> warp_mean(row, one, border=Border.REPLICATE)[0, 0, 0].tolist()
     [2.0, 3.0, 4.0, 5.0, 5.0, 5.0]
     """
+    if not isinstance(warps, Warps):
+        check_one_each("warps", len(warps), len(image))
+        depths = [None if inverse_depth is None else inverse_depth[b : b + 1] for b in range(len(image))]
+        each = zip(warps, depths, strict=True)
+        return np.concatenate(
+            [warp_mean(image[b : b + 1], *one, border=border, threads=threads) for b, one in enumerate(each)]
+        )
     border = _checked(image, warps, inverse_depth, border)
     image = _prepared(image)
     batch, _, height, width = image.shape

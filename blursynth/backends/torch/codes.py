@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from blursynth.backends.cpu import codes as on_cpu
 from blursynth.backends.torch.tensors import as_array
 
-__all__ = ["from_codes", "to_codes"]
+__all__ = ["codes_there", "from_codes", "to_codes", "values_there"]
 
 
-def _codes_there(image: torch.Tensor) -> torch.Tensor:
+def codes_there(image: torch.Tensor) -> torch.Tensor:
     """The codes on the picture's own device; 0 where a value is not finite."""
     return torch.round(image.detach() * 255).nan_to_num(0.0, 0.0, 0.0).clamp(0, 255).to(torch.uint8)
 
 
-def _values_there(codes: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def values_there(codes: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return codes.to(dtype) / 255
 
 
@@ -30,11 +30,11 @@ def to_codes(image: torch.Tensor) -> NDArray[np.uint8]:
     """Codes ``round(255 x)``, clipped to 0..255: an array, since codecs and files are on the CPU."""
     if image.device.type == "cpu" or not bool(torch.isfinite(image).all()):  # the CPU's kernel raises the error
         return on_cpu.to_codes(as_array(image))
-    return as_array(_codes_there(image))
+    return as_array(codes_there(image))
 
 
 def from_codes(codes: NDArray[np.uint8], dtype: Any = torch.float32, device: Any = "cpu") -> torch.Tensor:
     """Values ``k / 255`` of codes as a tensor."""
     if torch.device(device).type == "cpu":
         return torch.from_numpy(on_cpu.from_codes(codes, np.float64 if dtype == torch.float64 else np.float32))
-    return _values_there(torch.from_numpy(np.ascontiguousarray(codes)).to(device), dtype)
+    return values_there(torch.from_numpy(np.ascontiguousarray(codes)).to(device), dtype)

@@ -5,11 +5,12 @@ There is no derivative by the scene; see :meth:`blursynth.backends.Backend.compo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from blursynth.backends.checks import check_scene
+from blursynth.backends.checks import check_one_each, check_scene
 from blursynth.backends.torch.operator import linear_operator
 from blursynth.backends.torch.tensors import as_array, checked_image, packed, point_spreads, taps_of
 from blursynth.frame import Border
@@ -52,8 +53,13 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
     )
 
 
-def composite(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:
+def composite(image: Tensor, scene: Scene | Sequence[Scene], *, border: Border | str) -> Tensor:
     """Spread the light of every patch of a scene, which is made on the CPU wherever the picture is."""
+    if not isinstance(scene, Scene):
+        check_one_each("scenes", len(scene), len(checked_image(image)))
+        if image.device.type == "cpu":
+            return torch.cat([composite(image[b : b + 1], one, border=border) for b, one in enumerate(scene)])
+        scene = Scene.concatenate(scene)
     return _composite(image, *_arguments(image, scene, border))
 
 

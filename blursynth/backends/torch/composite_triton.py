@@ -29,12 +29,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 from torch.nn.functional import max_pool2d
 
 from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
+from blursynth.backends.torch.tensors import sent
 from blursynth.frame import Border
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 
@@ -42,6 +44,7 @@ __all__ = ["composite", "composite_adjoint"]
 
 Tensor = torch.Tensor
 _ROWS, _COLUMNS = 8, 32
+_REACHES = (0, 1, 2, 4, 6, 9, 13, 18, 26, 36, 50, 72, 100, 144, 200, 288, 400)
 # Shares of light below this are rounding. In float32 a sum of shares is 1 to 1e-6 only.
 _NOTHING = {torch.float32: 1e-6, torch.float64: NOTHING_SEEN}
 # How the coverage of connected surfaces is scaled, see the reference.
@@ -205,7 +208,8 @@ def _composite(
     cover,  # [B, H, W]; read if MIXED
     gone,  # [B, H, W]; read if MIXED and CONNECTED
     slope,  # [B, 2, 2, H, W]; read if SLOPED
-    table,  # [G, K, 2 R + 1, 2 R + 1]
+    table,  # [G, K, 2 R + 1, 2 R + 1] of one picture after another, which differ in K and R
+    tables,  # [B, 3] where the point spreads of a picture would begin with number 0; K; R
     part_weight,  # [G]
     part_center,  # [G, 2]; read if SLOPED
     kept,  # [B, G, H, W]; if CONNECTED and TRANSPOSE, room for what share of its reserve each part shows
@@ -214,8 +218,6 @@ def _composite(
     height,
     width,
     parts,
-    kernels,
-    reach,
     nothing,  # [1] shares below this are rounding
     FARTHEST: tl.constexpr,
     BORDER: tl.constexpr,
@@ -246,8 +248,10 @@ def _composite(
     own = tl.load(picture + channel * area + y * width + x, mask=inside, other=0.0)
     least = tl.load(nothing)
     tile = (b * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
-    near = tl.load(tile_reach + tile)
+    kernels, reach = tl.load(tables + 3 * b + 1).to(tl.int32), tl.load(tables + 3 * b + 2).to(tl.int32)
+    near = tl.minimum(tl.load(tile_reach + tile), reach)
     size = (2 * reach + 1) * (2 * reach + 1) * kernels
+    table += tl.load(tables + 3 * b)
     none = tl.zeros((1, ROWS, COLUMNS), real)
     dark = none if TRANSPOSE else tl.zeros((CHANNELS, ROWS, COLUMNS), real)
     nearest = tl.zeros((1, ROWS, COLUMNS), tl.int32) + 2147483647
@@ -325,16 +329,43 @@ def _composite(
         tl.store(target + channel * area + y * width + x, value, mask=inside)
 
 
-def _table(start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, like: Tensor) -> tuple[Tensor, int, Tensor]:
-    """``[P, 2 R + 1, 2 R + 1]`` point spreads with their origins in the middle, R, and the reach ``[P]`` of each."""
-    start, dy, dx, weight = (a.cpu() for a in (start, dy, dx, weight))
-    reach = max(int(dy.abs().max()), int(dx.abs().max()))
-    dense = torch.zeros((start.numel() - 1, 2 * reach + 1, 2 * reach + 1), dtype=torch.float64)
-    which = torch.repeat_interleave(torch.arange(start.numel() - 1), start.diff())
-    dense[which, dy.long() + reach, dx.long() + reach] = weight
-    each = torch.zeros(start.numel() - 1, dtype=torch.int64)
+def _tables(kernel: Tensor, start: Tensor, dy: Tensor, dx: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, Tensor]:
+    """Point spreads with their origins in the middle, ``[G, K, 2 R + 1, 2 R + 1]`` of one picture after another.
+
+    And what the kernel needs to find them: ``[B, 3]`` where those of a picture would begin if its first number were 0,
+    how many it has (K), and their reach (R). Each picture has a table of its own, so that a large blur in one of them
+    makes only its own table large; pictures that share their point spreads share the table.
+    """
+    starts, rows, columns = (a.numpy() for a in (start, dy, dx))
+    count = (starts.size - 1) // parts
+    numbers = kernel.flatten(1).numpy()
+    facts, made, places = [], [], dict[tuple[int, int], tuple[int, int, int]]()
+    size = 0
+    for first, last in zip(numbers.min(axis=1).tolist(), numbers.max(axis=1).tolist(), strict=True):
+        if (first, last) not in places:
+            taps = [slice(starts[g * count + first], starts[g * count + last + 1]) for g in range(parts)]
+            reach = max(max(np.abs(rows[t]).max(initial=0), np.abs(columns[t]).max(initial=0)) for t in taps)
+            side, many = 2 * int(reach) + 1, last + 1 - first
+            places[first, last] = size - first * side * side, many, int(reach)
+            dense = np.zeros((parts, many, side, side))
+            for g, t in enumerate(taps):
+                which = np.repeat(np.arange(many), np.diff(starts[g * count + first : g * count + last + 2]))
+                dense[g, which, rows[t] + reach, columns[t] + reach] = weight[t].numpy()
+            made.append(dense.ravel())
+            size += dense.size
+        facts.append(places[first, last])
+    return torch.from_numpy(np.concatenate(made)), torch.tensor(facts, dtype=torch.int64)
+
+
+def _reaches(start: Tensor, dy: Tensor, dx: Tensor, parts: int) -> Tensor:
+    """``[K]`` how far each point spread reaches, rounded up to one of a few: each costs a pass over the tiles."""
+    counts = start.diff()
+    which = torch.repeat_interleave(torch.arange(counts.numel()), counts)
+    each = torch.zeros(counts.numel(), dtype=torch.int64)
     each.scatter_reduce_(0, which, torch.maximum(dy.abs(), dx.abs()).long(), "amax")
-    return dense.to(like), reach, each
+    each = each.reshape(parts, -1).amax(dim=0)
+    steps = torch.tensor(_REACHES)
+    return torch.where(each > steps[-1], each, steps[torch.searchsorted(steps, each).clamp(max=len(steps) - 1)])
 
 
 def _tile_reach(far: Tensor, reaches: Sequence[int], everywhere: bool) -> Tensor:
@@ -387,21 +418,21 @@ class _Patches:
     ) -> _Patches:
         """From what a :class:`~blursynth.physics.scene.Scene` names."""
         batch, _channels, height, width = image.shape
-        order, kernel, hidden = (a.to(image.device).reshape(batch, -1) for a in (order, kernel, hidden))
+        order, kernel, hidden = (sent(a, image.device).reshape(batch, -1) for a in (order, kernel, hidden))
         own = torch.arange(height * width, device=image.device).expand(batch, -1)
         # Without a second color its own: light sent back to one pixel for all of them would wait in line there.
         behind = torch.where(hidden >= 0, hidden, own)
         surfaces, there = [own, behind], [torch.ones_like(hidden, dtype=torch.bool), hidden >= 0]
         cover = gone = mixed = color = None
         if front is not None and share is not None and pure is not None and missing is not None:
-            front, pure = (a.to(image.device).reshape(batch, -1).long() for a in (front, pure))
-            share = share.to(image.device).reshape(batch, -1)
+            front, pure = (sent(a, image.device).reshape(batch, -1).long() for a in (front, pure))
+            share = sent(share, image.device).reshape(batch, -1)
             cover = share.to(image.dtype)
             surfaces[0], there[0] = torch.where(front >= 0, front, own), share > 0
             color = torch.where(pure >= 0, pure, own)
             mixed = (front >= 0)[:, None]
             if connected:  # otherwise what is missing is not needed
-                missing = missing.to(image.device).reshape(batch, -1).long()
+                missing = sent(missing, image.device).reshape(batch, -1).long()
                 void = torch.where(missing == front, 1 - share, 1.0)
                 surfaces.append(torch.where(missing >= 0, missing, own))
                 there.append((missing >= 0) & (void > 0))
@@ -417,7 +448,8 @@ class _Patches:
             slices[:, 1] = torch.minimum(slices[:, 1], slices[:, 0] - 1)
         slopes = None
         if slope is not None:
-            slopes = torch.stack([at(plane, 2) for plane in slope.to(image).flatten(2).unbind(1)], dim=2)
+            there_slope = sent(slope, image.device, image.dtype).flatten(2)
+            slopes = torch.stack([at(plane, 2) for plane in there_slope.unbind(1)], dim=2)
             slopes = slopes.reshape(batch, 2, 2, height, width).contiguous()
         return _Patches(
             slices.reshape(shape).contiguous(),
@@ -492,11 +524,12 @@ def _run(
     batch, channels, height, width = image.shape
     patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, connected)
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
-    table, reach, each = _table(start, dy, dx, weight, image)
     parts = part_weight.numel()
+    values, tables = _tables(kernel.cpu(), *(a.detach().cpu() for a in (start, dy, dx, weight)), parts)
+    table, tables = sent(values, image.device, image.dtype), sent(tables, image.device)
     kept = image.new_empty(batch, parts, height, width) if transpose and connected else light
-    each = each.reshape(parts, -1).amax(dim=0)  # [K]
-    far = torch.where(patches.kernel >= 0, each.to(image.device)[patches.kernel], 0).amax(dim=1)
+    each = _reaches(start.cpu(), dy.cpu(), dx.cpu(), parts)
+    far = torch.where(patches.kernel >= 0, sent(each, image.device)[patches.kernel.clamp(min=0)], 0).amax(dim=1)
     near = _tile_reach(far, torch.unique(each).tolist(), border == Border.CIRCULAR)
     # Beyond a black border there is no light, but the surfaces continue, and hide.
     code = {Border.REFLECT: 0, Border.REPLICATE: 1, Border.CIRCULAR: 2, Border.CONSTANT: 1}[Border(border)]
@@ -511,16 +544,15 @@ def _run(
             light if patches.gone is None else patches.gone,
             light if patches.slope is None else patches.slope,
             table,
-            part_weight.to(image),
-            table if part_center is None else part_center.to(image).contiguous(),
+            tables,
+            sent(part_weight, image.device, image.dtype),
+            table if part_center is None else sent(part_center.contiguous(), image.device, image.dtype),
             kept,
             near,
             channels,
             height,
             width,
             parts,
-            len(table) // parts,
-            reach,
             torch.full((1,), _NOTHING[image.dtype], dtype=image.dtype, device=image.device),
             FARTHEST=-(2**31),
             BORDER=3 if border == Border.CONSTANT else code,

@@ -2,8 +2,7 @@
 
 Levels, white balance, demosaic by ``bilinear`` and ``malvar``, colors and gain are linear but for the white clip, so
 the derivative is the exact transpose, with 0 where the picture is clipped. ``edge_aware`` decides by the values along
-which edge to interpolate; it has no derivative, and a backward pass that reaches it stops with an error. It
-runs on the CPU wherever the picture is.
+which edge to interpolate; it has no derivative, and a backward pass that reaches it stops with an error.
 """
 
 from __future__ import annotations
@@ -17,12 +16,22 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import continued_index
 from blursynth.backends.checks import check_development, check_origin
 from blursynth.backends.torch.operator import on_arrays, operator
-from blursynth.backends.torch.sensor import colors_of_pixels
-from blursynth.backends.torch.tensors import as_array, checked_image
+from blursynth.backends.torch.sensor import colors_of_pixels, of_phases
+from blursynth.backends.torch.tensors import as_array, checked_image, sent
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS, Border
 from blursynth.physics.development import DevelopParameters
-from blursynth.physics.mosaic import BILINEAR, DEMOSAICS, GREEN, MALVAR, pattern_colors
+from blursynth.physics.mosaic import (
+    BILINEAR,
+    BLUE,
+    DEMOSAIC_REACH_PX,
+    DEMOSAICS,
+    EDGE_FLOOR,
+    GREEN,
+    MALVAR,
+    RED,
+    pattern_colors,
+)
 
 __all__ = ["develop"]
 
@@ -64,26 +73,21 @@ class _Development:
     def __init__(self, image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor) -> None:
         batch, _, height, width = image.shape
         self.height, self.width = height, width
-        self.black, white, self.gain, self.clip = (numbers[:, i, None, None, None].to(image) for i in range(4))
+        there = sent(numbers, image.device, image.dtype)
+        self.black, white, self.gain, self.clip = (there[:, i, None, None, None] for i in range(4))
         self.scale = 1.0 / (white - self.black)
-        self.matrix = numbers[:, 7:16].reshape(batch, 3, 3).to(image)
-        balance = numbers[:, 4:7].to(image)[:, :, None, None]
+        self.matrix = there[:, 7:16].reshape(batch, 3, 3)
+        balance = there[:, 4:7, None, None]
         self.balance = balance if image.shape[1] == 3 else balance[:, :1]
         self.mosaicked = bool((whole[:, 0] > 0).any())
         if self.mosaicked:
-            code = whole[:, 0]
-            sites = colors_of_pixels(code, origin, (height, width))
-            self.balance = balance.expand(-1, -1, height, width).gather(1, sites.to(image.device))
-            phase = torch.arange(batch)[:, None, None], slice(None)
-            rows = (origin[:, :1] + torch.arange(height)) % 2
-            columns = (origin[:, 1:] + torch.arange(width)) % 2
-            fill = _FILL[code - 1].movedim(1, 3)[phase[0], rows[:, :, None], columns[:, None, :]]
-            self.fill = fill.movedim(3, 1).to(image.device)  # [B, 3, H, W]
-            self.kernels = _KERNELS[whole[:, 1]].to(image)  # [B, 4, 5, 5]
-            self.rows, self.columns = (
-                torch.from_numpy(continued_index(np.arange(-2, size + 2), size, Border.REFLECT)).to(image.device)
-                for size in (height, width)
-            )
+            self.code, self.origin = whole[:, 0], origin
+            sites = colors_of_pixels(self.code, origin, (height, width), image.device)
+            self.balance = balance.expand(-1, -1, height, width).gather(1, sites)
+        if self.mosaicked and not _needs_edges(whole):
+            self.fill = of_phases(_FILL[self.code - 1], origin, (height, width), image.device)  # [B, 3, H, W]
+            self.kernels = sent(_KERNELS[whole[:, 1]], image.device, image.dtype)  # [B, 4, 5, 5]
+            self.rows, self.columns = (_reflected(size, 2, image.device) for size in (height, width))
 
     def balanced(self, image: Tensor) -> Tensor:
         return (image - self.black) * self.scale * self.balance
@@ -95,6 +99,35 @@ class _Development:
             filled = torch.nn.functional.conv2d(wide, self.kernels.reshape(-1, 1, 5, 5), groups=len(light))
         planes = torch.cat([light, filled.reshape(len(light), 4, self.height, self.width)], dim=1)
         return planes.gather(1, self.fill)
+
+    def along_edges(self, light: Tensor) -> Tensor:
+        """As the definition in ``backends/oracle/develop.py``, on pictures grown by more than what is read."""
+        margin = DEMOSAIC_REACH_PX["edge_aware"] + 2  # what rolls in at the other side is cut off
+        rows, columns = (_reflected(size, margin, light.device) for size in (self.height, self.width))
+        wide = light[:, 0].index_select(1, rows).index_select(2, columns)
+        sites = colors_of_pixels(self.code, self.origin - margin, (wide.shape[1], wide.shape[2]), light.device)[:, 0]
+        green = sites == GREEN
+        differences, weights = [], []
+        for axis in (2, 1):
+            ends = torch.roll(wide, 2, axis) + torch.roll(wide, -2, axis)
+            unseen = (torch.roll(wide, 1, axis) + torch.roll(wide, -1, axis)) / 2 + (2 * wide - ends) / 4
+            difference = torch.where(green, unseen - wide, wide - unseen)
+            change = (torch.roll(difference, -1, axis) - torch.roll(difference, 1, axis)).abs()
+            near = 25 * torch.nn.functional.avg_pool2d(change[:, None], 5, stride=1, padding=2)[:, 0]
+            differences.append(difference)
+            weights.append(1 / (near * near + EDGE_FLOOR))
+        along, down = differences
+        share = weights[0] / (weights[0] + weights[1])
+        difference = share * along + (1 - share) * down
+        seen_green = torch.where(green, wide, wide - difference)
+        planes = {GREEN: seen_green}
+        for color in (RED, BLUE):
+            seen = torch.where(sites == color, difference, 0.0)
+            beside = torch.roll(seen, 1, 2) + 2 * seen + torch.roll(seen, -1, 2)
+            around = (torch.roll(beside, 1, 1) + 2 * beside + torch.roll(beside, -1, 1)) / 4
+            planes[color] = torch.where(sites == color, wide, seen_green + around)
+        out = torch.stack([planes[color] for color in sorted(planes)], dim=1)
+        return out[:, :, margin : margin + self.height, margin : margin + self.width]
 
     def mosaicked_back(self, colors: Tensor) -> Tensor:
         """The transpose of :meth:`demosaicked`."""
@@ -109,20 +142,36 @@ class _Development:
         return planes[:, :1] + folded[:, None]
 
 
+def _reflected(size: int, margin: int, device: torch.device) -> Tensor:
+    """The pixels of a row and of a margin on both sides."""
+    return sent(torch.from_numpy(continued_index(np.arange(-margin, size + margin), size, Border.REFLECT)), device)
+
+
 def _needs_edges(whole: Tensor) -> bool:
     return bool(((whole[:, 0] > 0) & (whole[:, 1] == _EDGE_AWARE)).any())
 
 
 def _on_device(image: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
-    if _needs_edges(whole):
-        return _on_cpu(image, numbers, whole, origin, colored)
+    along_edges = (whole[:, 0] > 0) & (whole[:, 1] == _EDGE_AWARE)
+    if along_edges.any() and not along_edges.all():
+        out = _shape(image, numbers, whole, origin, colored)
+        for chosen in (torch.nonzero(along_edges)[:, 0], torch.nonzero(~along_edges)[:, 0]):
+            there = sent(chosen, image.device)
+            out[there] = _on_device(image[there], numbers[chosen], whole[chosen], origin[chosen], colored)
+        return out
     steps = _Development(image, numbers, whole, origin)
     light = torch.minimum(steps.balanced(image), steps.clip)
     if steps.mosaicked:
-        light = steps.demosaicked(light)
+        light = steps.along_edges(light) if along_edges.any() else steps.demosaicked(light)
     if colored:
-        light = torch.einsum("bij,bjhw->bihw", steps.matrix, light)
+        light = _mixed(steps.matrix, light)
     return light * steps.gain
+
+
+def _mixed(matrix: Tensor, light: Tensor) -> Tensor:
+    """The colors that matrices ``[B, 3, 3]`` make of others, in full precision whatever products of matrices are in."""
+    parts = matrix[:, :, :, None, None] * light[:, None]
+    return parts[:, :, 0] + parts[:, :, 1] + parts[:, :, 2]
 
 
 def _adjoint(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, origin: Tensor, colored: bool) -> Tensor:
@@ -136,7 +185,7 @@ def _adjoint(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, or
     steps = _Development(image, numbers, whole, origin)
     back = gradient * steps.gain
     if colored:
-        back = torch.einsum("bij,bihw->bjhw", steps.matrix, back)
+        back = _mixed(steps.matrix.mT, back)
     if steps.mosaicked:
         back = steps.mosaicked_back(back)
     return torch.where(steps.balanced(image) <= steps.clip, back * (steps.scale * steps.balance), 0.0)

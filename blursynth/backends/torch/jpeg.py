@@ -1,10 +1,11 @@
 """JPEG of tensors by kornia's differentiable codec (Reich et al., "Differentiable JPEG: The Devil is in the Details").
 
-It replaces libjpeg where that cannot be used: on a CUDA device, and for a derivative. Quantization is rounding plus a
-cubic of the remainder, ``round(x) + (x - round(x))^3``, which has a slope but leaves an eighth of a step at
-most; so the codec does a little less harm than the real one. On two photographs its codes differ from libjpeg's by 1.2
-on average at quality 50, 1.1 at 75, .8 at 95 and .5 at 100 (largest 32, 28, 13 and 8, at edges of saturated color);
-the error that it makes in the picture is 4 to 10 % smaller up to quality 95, and within 7 % of libjpeg's at 100.
+It gives the derivative; the values are those of ``jpeg_codes.py`` on a CUDA device, and of libjpeg elsewhere.
+Quantization is rounding plus a cubic of the remainder, ``round(x) + (x - round(x))^3``, which has a slope but leaves an
+eighth of a step at most; so the codec does a little less harm than the real one. On two photographs its codes differ
+from libjpeg's by 1.2 on average at quality 50, 1.1 at 75, .8 at 95 and .5 at 100 (largest 32, 28, 13 and 8, at edges of
+saturated color); the error that it makes in the picture is 4 to 10 % smaller up to quality 95, and within 7 % of
+libjpeg's at 100.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def jpeg(image: Tensor, quality: Sequence[int], corner_px: Sequence[tuple[int, i
     InvalidValueError
         The image is of another type or shape.
     """
-    kornia = require("kornia", extra="torch", purpose="JPEG on a CUDA device, and its derivative,")
+    kornia = require("kornia", extra="torch", purpose="The derivative of JPEG")
     codes = _rounded(checked_image(image))
     colors = codes.expand(-1, 3, -1, -1)  # gray has no chroma: both halves of it are 128 throughout
     out: list[Tensor] = [colors] * len(colors)

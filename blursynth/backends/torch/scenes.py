@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blursynth.backends.cpu.object_labels import object_labels
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterize import rasterize
 from blursynth.backends.cpu.smooth_depth import smooth_depth as smooth_arrays
@@ -14,7 +15,7 @@ from blursynth.backends.cpu.surface_edges import surface_slope
 from blursynth.backends.torch.tensors import as_array, as_tensor
 from blursynth.physics.surface_edges import SurfaceEdges
 
-__all__ = ["random_walk", "rasterize", "smooth_depth", "surface_edges", "surface_slope"]
+__all__ = ["object_labels", "random_walk", "rasterize", "smooth_depth", "surface_edges", "surface_slope"]
 
 
 def smooth_depth(

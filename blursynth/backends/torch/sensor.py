@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_count, check_origin, check_seed
 from blursynth.backends.torch.operator import in_triton, on_arrays, operator
-from blursynth.backends.torch.tensors import as_array, checked_image
+from blursynth.backends.torch.tensors import as_array, checked_image, sent
 from blursynth.errors import InvalidValueError
 from blursynth.frame import MOSAICS
 from blursynth.physics.mosaic import pattern_colors
 from blursynth.physics.radiometry import SensorParameters
 
-__all__ = ["colors_of_pixels", "gaussian_noise", "keys_of", "poisson", "sensor"]
+__all__ = ["colors_of_pixels", "gaussian_noise", "keys_of", "of_phases", "poisson", "sensor"]
 
 Tensor = torch.Tensor
 
@@ -83,7 +83,7 @@ def _slope(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, keys
         response = torch.einsum("bij,bjhw->bihw", matrix, response)
     if mosaicked:
         codes = whole[:, _WHOLE.index("mosaic")]
-        sites = colors_of_pixels(codes, keys[:, 1:3], (image.shape[2], image.shape[3])).to(image.device)
+        sites = colors_of_pixels(codes, keys[:, 1:3], (image.shape[2], image.shape[3]), image.device)
         response = response.gather(1, sites)
     factor = each("gain_dn_per_e") * each("white_level_e")
     electrons = response * each("white_level_e")
@@ -113,12 +113,23 @@ def _fixed_gain(like: Tensor, parameters: SensorParameters, keys: Tensor) -> Ten
     return _sensor(torch.ones_like(like), *_packed(plain, len(like)), keys, False)
 
 
-def colors_of_pixels(code: Tensor, origin_px: Tensor, size_px: tuple[int, int]) -> Tensor:
+def of_phases(values: Tensor, origin_px: Tensor, size_px: tuple[int, int], device: torch.device) -> Tensor:
+    """``[B, ..., H, W]`` of ``values`` ``[B, ..., 2, 2]`` for pixels of even and odd rows and columns.
+
+    ``values`` and ``origin_px`` ``[B, 2]``, each picture's first pixel, lie on the CPU: only four numbers of each
+    picture go to the device.
+    """
+    batch = torch.arange(len(values))[:, None, None]
+    rows, columns = ((origin_px[:, axis, None] + torch.arange(2)) % 2 for axis in (0, 1))
+    corner = values.movedim((-2, -1), (1, 2))[batch, rows[:, :, None], columns[:, None, :]].movedim((1, 2), (-2, -1))
+    there = sent(corner.contiguous(), device)
+    height, width = size_px
+    return there.repeat(*(1,) * (values.dim() - 2), -(-height // 2), -(-width // 2))[..., :height, :width]
+
+
+def colors_of_pixels(code: Tensor, origin_px: Tensor, size_px: tuple[int, int], device: torch.device) -> Tensor:
     """``[B, 1, H, W]`` the channel that each pixel of each picture sees; ``code`` 1 to 4, ``origin_px`` ``[B, 2]``."""
-    batch = torch.arange(len(code))[:, None, None]
-    rows = (origin_px[:, :1] + torch.arange(size_px[0])) % 2
-    columns = (origin_px[:, 1:] + torch.arange(size_px[1])) % 2
-    return _SITES[code - 1][batch, rows[:, :, None], columns[:, None, :]][:, None]
+    return of_phases(_SITES[code - 1][:, None], origin_px, size_px, device)
 
 
 def _on_device(image: Tensor, numbers: Tensor, whole: Tensor, keys: Tensor, mosaicked: bool) -> Tensor:

@@ -18,6 +18,7 @@ __all__ = [
     "checked_plane",
     "packed",
     "point_spreads",
+    "sent",
     "taps_of",
 ]
 
@@ -30,6 +31,17 @@ def as_array(tensor: torch.Tensor) -> NDArray[Any]:
 def as_tensor(array: NDArray[Any], like: torch.Tensor) -> torch.Tensor:
     """The array as a tensor on the device of ``like``; on shared memory if that is the CPU."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
+
+
+def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """The tensor on a device, in another type if one is given.
+
+    What lies in the CPU's memory goes there by way of pinned memory: other copies make the program wait until the
+    device has done what it was asked for before.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.to(dtype or tensor.dtype).pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, dtype or tensor.dtype)
 
 
 def checked_image(image: object) -> torch.Tensor:

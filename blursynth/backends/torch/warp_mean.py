@@ -10,13 +10,14 @@ Derivatives by depth are offered once: the operator for them has none of its own
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from blursynth.backends.borders import continued_index
-from blursynth.backends.checks import check_warps
+from blursynth.backends.checks import check_one_each, check_warps
 from blursynth.backends.torch.operator import in_triton, linear_operator, operator
 from blursynth.backends.torch.tensors import as_array, as_tensor, checked_image, checked_plane, packed
 from blursynth.frame import Border
@@ -113,8 +114,17 @@ def _arguments(image: Tensor, warps: Warps, inverse_depth: Tensor | None, border
     )
 
 
-def warp_mean(image: Tensor, warps: Warps, inverse_depth: Tensor | None = None, *, border: Border | str) -> Tensor:
+def warp_mean(
+    image: Tensor, warps: Warps | Sequence[Warps], inverse_depth: Tensor | None = None, *, border: Border | str
+) -> Tensor:
     """``y(p) = sum_t weight(row of p, t) x(place(p, t))``: the weighted mean of warped pictures, bilinear."""
+    if not isinstance(warps, Warps):
+        check_one_each("warps", len(warps), len(checked_image(image)))
+        if image.device.type == "cpu":
+            depths = [None if inverse_depth is None else inverse_depth[b : b + 1] for b in range(len(image))]
+            each = zip(warps, depths, strict=True)
+            return torch.cat([warp_mean(image[b : b + 1], *one, border=border) for b, one in enumerate(each)])
+        warps = Warps.concatenate(warps)
     return _mean(image, *_arguments(image, warps, inverse_depth, border))
 
 

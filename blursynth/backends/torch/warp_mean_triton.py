@@ -24,6 +24,7 @@ import triton.language as tl
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_ahead, check_depth_given
 from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
+from blursynth.backends.torch.tensors import sent
 from blursynth.frame import Border
 
 __all__ = ["warp_mean", "warp_mean_adjoint", "warp_mean_depth"]
@@ -60,6 +61,7 @@ def _warp(
     coefficient,  # [N, T, 12]
     first,  # [N, R]
     weight,  # [N, R, seen]
+    with_weight,  # [N] how many of them have weight
     channels,
     height,
     width,
@@ -96,7 +98,7 @@ def _warp(
         shares = weight + inside * seen
     total = tl.zeros((ROWS, COLUMNS), number)
     planes = channels if MODE == 2 else 1
-    for k in range(seen):
+    for k in range(tl.load(with_weight + n)):
         share = tl.load(shares + k)
         time = tl.load(moments) + k
         down, across, ahead, slope_down, slope_across = _displacement(coefficient + (n * times + time) * 12, y, x, q)
@@ -148,7 +150,13 @@ def _coefficients(matrix: Tensor, shift: Tensor, like: Tensor) -> Tensor:
         scale,
         *shift.unbind(dim=-1),
     ]
-    return torch.stack(parts, dim=-1).to(like)
+    return sent(torch.stack(parts, dim=-1), like.device, like.dtype)
+
+
+def _times_seen(weight: Tensor) -> Tensor:
+    """``[N]`` after how many times no row of a picture sees anything more: pictures of one batch may differ in that."""
+    used = (weight != 0).any(dim=1)
+    return (used * torch.arange(1, used.shape[1] + 1)).amax(dim=1).to(torch.int32)
 
 
 def _check(matrix: Tensor, shift: Tensor, height: int, width: int, depth: Tensor | None) -> None:
@@ -181,8 +189,9 @@ def _run(
             source if depth is None else depth.to(source.dtype).contiguous(),
             out,
             _coefficients(matrix, shift, source),
-            first.to(source.device, torch.int32),
-            weight.to(source).contiguous(),
+            sent(first, source.device, torch.int32),
+            sent(weight.contiguous(), source.device, source.dtype),
+            sent(_times_seen(weight), source.device),
             channels,
             height,
             width,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, in_groups
 from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
@@ -32,10 +32,10 @@ class Jpeg(Degradation):
 
     Takes 8-bit codes: put it after an encode step. Accepts gray or RGB pictures; other numbers of channels are refused.
 
-    Tensors: the values of a CPU tensor are those of libjpeg. If a gradient is required, it is that of kornia's
-    differentiable codec, for 4:2:0 and gray. On a CUDA device, these two are computed entirely by kornia's codec, which
-    stays on the device and differs from libjpeg by about one code (see :mod:`blursynth.backends.torch.jpeg`); other
-    subsamplings are computed by libjpeg on the CPU, and have no gradient.
+    Tensors: the values of a CPU tensor are those of libjpeg; on a CUDA device the same steps are taken there, and nine
+    codes of ten or more are the same (see :mod:`blursynth.backends.torch.jpeg_codes`). If a gradient is required, it is
+    that of kornia's differentiable codec, for 4:2:0 and gray (see :mod:`blursynth.backends.torch.jpeg`); other
+    subsamplings have none.
 
     Not modeled: progressive coding (same pixels), other encoders' tables, the codec's version (the data set records
     it).
@@ -72,18 +72,30 @@ class Jpeg(Degradation):
         from blursynth.backends.torch import jpeg as codec  # tensors exist only if torch is loaded
 
         learns, on_device = codec.differentiable(frame.image), frame.image.device.type != "cpu"
-        halved = frame.channels == 1 or all(step.subsampling == "420" for step in steps)
-        if learns and not halved:
+        if learns and frame.channels != 1 and any(step.subsampling != "420" for step in steps):
             raise InvalidValueError(
                 f"JPEG has a derivative only for subsampling '420', got {sorted({s.subsampling for s in steps})}.",
                 why="It is that of kornia's differentiable codec, which halves chroma in both directions.",
                 fix="Use subsampling='420', or detach() the picture.",
             )
-        if not (learns or on_device) or not halved:
-            return frame.with_image(cls._by_libjpeg(steps, frame))
+        values = cls._on_device(steps, frame) if on_device else cls._by_libjpeg(steps, frame)
+        if not learns:
+            return frame.with_image(values)
         corners = [step._corner(frame.origin_px[b], (16, 16)) for b, step in enumerate(steps)]
-        image = codec.jpeg(frame.image, [step.quality for step in steps], corners)
-        return frame.with_image(image if on_device else codec.with_values_of(image, cls._by_libjpeg(steps, frame)))
+        smooth = codec.jpeg(frame.image, [step.quality for step in steps], corners)
+        return frame.with_image(codec.with_values_of(smooth, values))
+
+    @classmethod
+    def _on_device(cls, steps: Sequence[Self], frame: Frame) -> Any:
+        """Values of tensors on a device, which stay there; those that are not finite become NaN."""
+        from blursynth.backends.torch.jpeg_codes import jpeg_values
+
+        def coded(alike: Sequence[Self], part: Frame) -> Frame:
+            corners = [step._corner(part.origin_px[b], step._unit(part.channels)) for b, step in enumerate(alike)]
+            quality = [step.quality for step in alike]
+            return part.with_image(jpeg_values(part.image.detach(), quality, alike[0].subsampling, corners))
+
+        return in_groups(steps, frame, lambda step: step.subsampling, coded).image
 
     @classmethod
     def _by_libjpeg(cls, steps: Sequence[Self], frame: Frame) -> Any:

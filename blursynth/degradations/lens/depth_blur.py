@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, one_by_one
+from blursynth.core import BorderName, Degradation, in_groups, one_by_one
+from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
-from blursynth.physics.scene import reach_of_layers_px, scene_of_layers
+from blursynth.physics.scene import Scene, reach_of_layers_px, scene_of_layers
 
 __all__ = ["DepthBlur", "Layers", "NodeGrid"]
 
@@ -83,6 +84,7 @@ class DepthBlur(Degradation):
 
     varies: ClassVar[bool] = True
     blurs: ClassVar[bool] = True
+    in_one_call: ClassVar[bool] = True
 
     form: Literal["occlusion", "gather", "scatter"] = Field(
         default="occlusion", description="how light from different depths is combined"
@@ -134,25 +136,30 @@ class DepthBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        return one_by_one(steps, frame, cls._blurred)  # each picture has point spreads of its own
+        forms = in_groups(steps, frame, lambda step: step.form == "occlusion", _blurred)
+        return frame.with_image(forms.image)
 
-    def _blurred(self, frame: Frame) -> Any:
+    def without_occlusion(self, frame: Frame) -> Any:
+        """The image that ``gather`` or ``scatter`` makes of a frame of one picture."""
         layers = self.layers(frame)
         image, border = frame.image, Border(self.border)
         backend = for_array(image)
-        if self.form != "occlusion":
-            field, place = self._field(frame, layers)
-            levels = _like(place[None], image)
-            if getattr(frame.depth_m, "requires_grad", False):
-                levels = levels + self._slope(layers, frame.depth_m)
-            if self.form == "gather":
-                return backend.convolve_varying(image, field, levels, border=border)
-            return backend.convolve_varying_adjoint(image, field.flipped(), levels, border=border)
+        field, place = self._field(frame, layers)
+        levels = _like(place[None], image)
+        if getattr(frame.depth_m, "requires_grad", False):
+            levels = levels + self._slope(layers, frame.depth_m)
+        if self.form == "gather":
+            return backend.convolve_varying(image, field, levels, border=border)
+        return backend.convolve_varying_adjoint(image, field.flipped(), levels, border=border)
+
+    def scene(self, frame: Frame) -> Scene | None:
+        """The scene of a frame of one picture; None if nothing is blurred."""
+        layers, image = self.layers(frame), frame.image
         grid = layers.grid
         level = self.blur_levels(layers.radius_px)
         most = int(np.abs(level).max())
         if most == 0:
-            return image
+            return None
         span = 2 * most + 1
         numbers: NDArray[np.integer] = level + np.int32(most)
         if grid.rows * grid.columns > 1:
@@ -169,17 +176,16 @@ class DepthBlur(Degradation):
             radius = self.level_radius_px(signed - most)
             return self.point_spreads(radius, divmod(place, grid.columns), frame, self.parts)
 
-        scene = scene_of_layers(
+        return scene_of_layers(
             image,
             layers.nearness_px[None],
             layers.radius_px[None],
             numbers[None],
             spreads,
             np.full(self.parts, 1.0 / self.parts),
-            backend,
+            for_array(image),
             part_center=self._part_center(frame, grid),
         )
-        return backend.composite(image, scene, border=border)
 
     def _part_center(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
         """``[G, 2]`` row and column of the centroid of every part in radii, in the middle of the picture."""
@@ -220,6 +226,14 @@ class DepthBlur(Degradation):
             step_px=(grid.step_px, grid.step_px),
         )
         return field, place - first
+
+
+def _blurred(steps: Sequence[DepthBlur], frame: Frame) -> Frame:
+    """All of these steps with occlusion, or none."""
+    if steps[0].form != "occlusion":
+        return one_by_one(steps, frame, lambda step, one: step.without_occlusion(one))
+    scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
+    return composited(scenes, [Border(step.border) for step in steps], frame)
 
 
 def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:

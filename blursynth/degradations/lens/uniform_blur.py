@@ -22,6 +22,7 @@ class UniformBlur(Degradation):
     """
 
     blurs: ClassVar[bool] = True
+    in_one_call: ClassVar[bool] = True
 
     border: BorderName = "reflect"
 

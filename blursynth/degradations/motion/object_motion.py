@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, one_by_one
+from blursynth.core import BorderName, Degradation
+from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame
 from blursynth.physics.object_paths import object_paths, path_bound_px
 from blursynth.physics.point_spread import PointSpreads
-from blursynth.physics.scene import reach_of_objects_px, scene_of_objects
+from blursynth.physics.scene import Scene, reach_of_objects_px, scene_of_objects
 
 __all__ = ["ObjectMotion"]
 
@@ -96,7 +97,8 @@ class ObjectMotion(Degradation):
                 "object_motion needs to know which object each pixel shows, but the frame has no labels.",
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
-        return one_by_one(steps, frame, cls._moved)  # each picture has paths of its own
+        scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
+        return composited(scenes, [Border(step.border) for step in steps], frame)
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """The path of each label, ``[N, M, 2]`` x and y in px at equal times (of the frames), with its mean at zero."""
@@ -116,8 +118,8 @@ class ObjectMotion(Degradation):
             paths[labels != self.label] = 0.0
         return paths
 
-    def _moved(self, frame: Frame) -> Any:
-        """The mean over the exposure of a frame of one picture."""
+    def scene(self, frame: Frame) -> Scene | None:
+        """The scene of a frame of one picture; None if nothing moves."""
         image: Any = frame.image
         marks: Any = frame.labels
         labels: NDArray[np.int32] = np.asarray(marks.cpu() if hasattr(marks, "cpu") else marks)[0]
@@ -126,12 +128,11 @@ class ObjectMotion(Degradation):
         paths[there == 0] = 0.0
         moves = paths.any(axis=(1, 2))
         if not moves.any():
-            return image
+            return None
         reach = np.hypot(paths[..., 0], paths[..., 1]).max(axis=1)
         place = np.where(moves, np.arange(len(there)), -1)  # -1 is what stands still
         parts = self.parts if self.frames is None else self.frames
         shares = [(g / parts, (g + 1) / parts) for g in range(parts)]
-        backend = for_array(image)
 
         def spreads(which: int) -> PointSpreads:
             path = paths[which] if which >= 0 else np.zeros((2 if self.frames is None else parts, 2))
@@ -140,7 +141,7 @@ class ObjectMotion(Degradation):
                 return rasterize(np.repeat(path[:, None], 2, axis=1), center=False)
             return PointSpreads.concatenate([rasterize(path[None], center=False, exposure=share) for share in shares])
 
-        scene = scene_of_objects(
+        return scene_of_objects(
             image,
             labels[None],
             number[None],
@@ -148,9 +149,8 @@ class ObjectMotion(Degradation):
             place[number][None],
             spreads,
             np.full(parts, 1.0 / parts),
-            backend,
+            for_array(image),
         )
-        return backend.composite(image, scene, border=Border(self.border))
 
 
 def _numbered(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:

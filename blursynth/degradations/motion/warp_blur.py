@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, in_groups
 from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Frame, Intrinsics
+from blursynth.frame import Border, Frame, Intrinsics, array_library
 from blursynth.physics.poses import Path
 from blursynth.physics.warps import (
     CenteredOn,
@@ -62,6 +62,7 @@ class WarpBlur(Degradation):
 
     varies: ClassVar[bool] = True
     blurs: ClassVar[bool] = True
+    in_one_call: ClassVar[bool] = True
 
     step_px: float = Field(
         default=0.5,
@@ -118,14 +119,18 @@ class WarpBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        backend = for_array(frame.image)
-        # Missing depth or camera raises before any work starts. Pictures differ in their number of poses: a call each.
-        motions = [(step.inverse_depth(frame, b), step.warps(frame, b)) for b, step in enumerate(steps)]
-        blurred = []
-        for b, (step, (depth, warps)) in enumerate(zip(steps, motions, strict=True)):
-            part = frame[b] if len(steps) > 1 else frame
-            blurred.append(part.with_image(backend.warp_mean(part.image, warps, depth, border=Border(step.border))))
-        return blurred[0] if len(blurred) == 1 else frame.with_image(Frame.stack(blurred).image)
+        # Missing depth or camera raises before any work starts.
+        motions = [step.warps(frame, b) for b, step in enumerate(steps)]
+        depths = [step.inverse_depth(frame, b) for b, step in enumerate(steps)]
+        library: Any = array_library(frame.image)
+
+        def blurred(chosen: Sequence[int], part: Frame) -> Frame:
+            border, deep = Border(steps[chosen[0]].border), depths[chosen[0]] is not None
+            depth = library.concatenate([depths[b] for b in chosen]) if deep else None
+            warps = [motions[b] for b in chosen]
+            return part.with_image(for_array(part.image).warp_mean(part.image, warps, depth, border=border))
+
+        return in_groups(range(len(steps)), frame, lambda b: (steps[b].border, depths[b] is not None), blurred)
 
     def reach_px(self, frame: Frame) -> int | None:
         largest = 0.0

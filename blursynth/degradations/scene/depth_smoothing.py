@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -11,7 +12,7 @@ from pydantic import Field
 from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Encoding, Frame, array_library
+from blursynth.frame import Deferred, Encoding, Frame, array_library
 
 __all__ = ["DepthSmoothing"]
 
@@ -75,7 +76,7 @@ class DepthSmoothing(Degradation):
         return frame
 
     def reach_px(self, frame: Frame) -> int | None:
-        if frame.depth_m is None:
+        if not frame.has_depth:
             return 0
         # Support and mean; the band and every step of the snapping; the plane and the mean of planes.
         before = 4 + self.snap_px + (self.snap_px + 3) * self.snap_px
@@ -83,7 +84,7 @@ class DepthSmoothing(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        if frame.depth_m is None:
+        if not frame.has_depth:
             return frame
         if frame.encoding is Encoding.RAW:
             raise InvalidValueError(
@@ -91,18 +92,22 @@ class DepthSmoothing(Degradation):
                 why="It compares colors, and neighboring pixels of a mosaic have different ones.",
                 fix="Put it before the sensor.",
             )
-        depth, image = frame.depth_m, frame.image
-        if not isinstance(depth, np.ndarray):  # which pixels are one surface does not change smoothly
-            depth, image = depth.detach(), image.detach()
-        backend = for_array(image)
-        smooth = backend.smooth_depth(
-            1.0 / (depth.astype(np.float64) if isinstance(depth, np.ndarray) else depth.double()),
-            backend.srgb_encode(image) if frame.encoding is Encoding.LINEAR else image,
-            np.array([step.step for step in steps]),
-            np.array([step.radius_px for step in steps], np.int64),
-            np.array([step.color_codes / 255.0 for step in steps]),
-            np.array([step.snap_px for step in steps], np.int64),
-        )
-        library = array_library(depth)
-        assert library is not None
-        return frame.with_image(frame.image, depth_m=library.asarray(1.0 / smooth, dtype=depth.dtype))
+        return frame.with_image(frame.image, depth_m=Deferred(partial(_smooth, steps, frame)))
+
+
+def _smooth(steps: Sequence[DepthSmoothing], frame: Frame) -> Any:
+    depth: Any = frame.depth_m
+    image = frame.image
+    if not isinstance(depth, np.ndarray):  # which pixels are one surface does not change smoothly
+        depth, image = depth.detach(), image.detach()
+    backend = for_array(image)
+    smooth = backend.smooth_depth(
+        1.0 / (depth.astype(np.float64) if isinstance(depth, np.ndarray) else depth.double()),
+        backend.srgb_encode(image) if frame.encoding is Encoding.LINEAR else image,
+        np.array([step.step for step in steps]),
+        np.array([step.radius_px for step in steps], np.int64),
+        np.array([step.color_codes / 255.0 for step in steps]),
+        np.array([step.snap_px for step in steps], np.int64),
+    )
+    library: Any = array_library(depth)
+    return library.asarray(1.0 / smooth, dtype=depth.dtype)

@@ -30,9 +30,15 @@ class GroundDepth(SceneDepth):
     )
     far_m: float = Field(default=1000.0, gt=0, le=1_000_000, description="depth of the sky, and limit of the ground's")
 
-    def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
-        y, _ = view_of(frame, kind=self.kind, why="How fast the ground recedes depends on the angle of view.")
+    def check(self, frame: Frame) -> None:
+        self._view(frame)
+
+    def surfaces(self, frame: Frame) -> tuple[NDArray[np.floating], NDArray[np.int32] | None]:
+        y, _ = self._view(frame)
         camera, full = frame.camera[0], frame.full_size_px[0]
         row = self.horizon * float(full[0]) - 0.5
         horizon_y = (row - principal_point_px(camera, full)[0]) / camera.focal_length_px
         return ground_depth_m(y, frame.size_px[1], self.camera_height_m, horizon_y, self.far_m), None
+
+    def _view(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return view_of(frame, kind=self.kind, why="How fast the ground recedes depends on the angle of view.")

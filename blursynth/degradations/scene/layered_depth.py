@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from blursynth.degradations.scene.scene_depth import SceneDepth
+from blursynth.degradations.scene.scene_depth import SceneDepth, full_size, labels_of
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame
-from blursynth.physics.object_layout import ObjectShape, object_labels, random_layout
+from blursynth.physics.object_layout import ObjectShape, cells_of, random_layout
 
 __all__ = ["LayeredDepth"]
 
@@ -27,6 +27,8 @@ class LayeredDepth(SceneDepth):
     The edges of the depth do not follow those of the photograph: a network sees the right kind of blur there, but at
     arbitrary places.
     """
+
+    sets_labels: ClassVar[bool] = True
 
     near_m: float = Field(gt=0, le=100_000, examples=[0.5], description="smallest distance of an object in m")
     far_m: float = Field(gt=0, le=100_000, examples=[8.0], description="distance of the background in m")
@@ -45,11 +47,12 @@ class LayeredDepth(SceneDepth):
             )
         return self
 
-    def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
-        full = int(frame.full_size_px[0, 0]), int(frame.full_size_px[0, 1])
-        origin = int(frame.origin_px[0, 0]), int(frame.origin_px[0, 1])
-        layout = random_layout(self.seed, full, self.spacing_px, self.size_px, ObjectShape(self.shape))
-        labels = object_labels(layout, origin, frame.size_px)
+    def check(self, frame: Frame) -> None:
+        cells_of(full_size(frame), self.spacing_px)
+
+    def surfaces(self, frame: Frame) -> tuple[NDArray[np.floating], NDArray[np.int32] | None]:
+        layout = random_layout(self.seed, full_size(frame), self.spacing_px, self.size_px, ObjectShape(self.shape))
         nearness = np.concatenate([[0.0], layout.nearness])
-        inverse = (1.0 - nearness) / self.far_m + nearness / self.near_m
-        return (1.0 / inverse)[labels], labels
+        depth_m = 1.0 / ((1.0 - nearness) / self.far_m + nearness / self.near_m)
+        labels = labels_of(layout, frame)
+        return np.take(depth_m, labels), labels

@@ -41,9 +41,16 @@ class PlaneDepth(SceneDepth):
         default=1000.0, gt=0, le=1_000_000, description="largest depth in m, also beyond the plane's horizon"
     )
 
-    def surfaces(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.int32] | None]:
+    def check(self, frame: Frame) -> None:
+        if self.tilt_deg != 0:
+            self._view(frame)
+
+    def surfaces(self, frame: Frame) -> tuple[NDArray[np.floating], NDArray[np.int32] | None]:
         if self.tilt_deg == 0:
             return np.full(frame.size_px, min(self.distance_m, self.far_m)), None
-        y, x = view_of(frame, kind=self.kind, why="How fast a tilted plane recedes depends on the angle of view.")
+        y, x = self._view(frame)
         tilt, azimuth = math.radians(self.tilt_deg), math.radians(self.azimuth_deg)
         return plane_depth_m(y, x, self.distance_m, tilt, azimuth, self.far_m), None
+
+    def _view(self, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return view_of(frame, kind=self.kind, why="How fast a tilted plane recedes depends on the angle of view.")

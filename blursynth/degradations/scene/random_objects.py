@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from blursynth.core import Degradation
-from blursynth.frame import Encoding, Frame, array_library
-from blursynth.physics.object_layout import ObjectShape, object_labels, random_layout
+from blursynth.degradations.scene.scene_depth import full_size, labels_of
+from blursynth.frame import Deferred, Encoding, Frame, array_library
+from blursynth.physics.object_layout import ObjectShape, cells_of, random_layout
 
 __all__ = ["RandomObjects"]
 
@@ -38,19 +40,23 @@ class RandomObjects(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        own = frame.labels
-        if own is not None and all(step.keep for step in steps):
+        kept = [frame.has_labels and step.keep for step in steps]
+        if all(kept):
             return frame
-        library = array_library(frame.image)
-        assert library is not None
-        labels = []
-        for b, step in enumerate(steps):
-            if own is not None and step.keep:
-                labels.append(own[b])
-                continue
-            full = int(frame.full_size_px[b, 0]), int(frame.full_size_px[b, 1])
-            layout = random_layout(step.seed, full, step.spacing_px, step.size_px, ObjectShape(step.shape))
-            origin = int(frame.origin_px[b, 0]), int(frame.origin_px[b, 1])
-            objects = object_labels(layout, origin, frame.size_px)
-            labels.append(library.asarray(objects, device=frame.image.device))
-        return frame.with_image(frame.image, labels=library.stack(labels))
+        for step, one in zip(steps, frame, strict=True):
+            cells_of(full_size(one), step.spacing_px)
+        return frame.with_image(frame.image, labels=Deferred(partial(_labels_of, steps, frame.without_pixels(), kept)))
+
+
+def _labels_of(steps: Sequence[RandomObjects], frame: Frame, kept: Sequence[bool]) -> Any:
+    library: Any = array_library(frame.image)
+    own: Any = frame.labels
+    labels = []
+    for b, (step, keeps) in enumerate(zip(steps, kept, strict=True)):
+        if keeps:
+            labels.append(own[b])
+            continue
+        one = frame[b]
+        layout = random_layout(step.seed, full_size(one), step.spacing_px, step.size_px, ObjectShape(step.shape))
+        labels.append(library.asarray(labels_of(layout, one), device=frame.image.device))
+    return labels[0][None] if len(labels) == 1 else library.stack(labels)

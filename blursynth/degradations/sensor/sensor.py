@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -18,6 +19,12 @@ from blursynth.physics.mosaic import mosaic_code
 from blursynth.physics.radiometry import LARGEST_PRNU, TUKEY_SHAPES, SensorParameters
 
 __all__ = ["Sensor"]
+
+_OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
+_NUMBERS = (
+    *("electrons_at_white", "full_well_e", "capacity_e", "dn_per_electron", "black_level_dn", "bit_depth", "dark_e"),
+    *("read_noise_e", "read_noise_shape", "row_noise_e", "column_noise_e", "prnu", "dsnu_e", *_OFFSETS),
+)
 
 
 class Sensor(Degradation):
@@ -170,39 +177,36 @@ class Sensor(Degradation):
 
     def target(self) -> Degradation:
         quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e")
-        offsets = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
-        return self.replace(**dict.fromkeys((*quiet, *offsets), 0.0), shot_noise=False, rounding=False, mosaic=None)
+        return self.replace(**dict.fromkeys((*quiet, *_OFFSETS), 0.0), shot_noise=False, rounding=False, mosaic=None)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        def each(name: str) -> NDArray[np.float64]:
-            return np.array([getattr(s, name) for s in steps], np.float64)
-
-        white, gain, dark = each("electrons_at_white"), each("dn_per_electron"), each("dark_e")
-        black, full, depth = each("black_level_dn"), each("full_well_e"), each("bit_depth")
-        balance, matrix = each("white_balance"), each("color_matrix")
+        # One array of all numbers, since making arrays takes longer than filling them.
+        each = dict(
+            zip(_NUMBERS, np.array([[getattr(s, name) for s in steps] for name in _NUMBERS], np.float64), strict=True)
+        )
+        white, gain, dark = each["electrons_at_white"], each["dn_per_electron"], each["dark_e"]
+        balance = np.array([s.white_balance for s in steps])
+        matrix = np.array([s.color_matrix for s in steps])
         parameters = SensorParameters(
             white_level_e=white,
-            full_well_e=full,
-            read_noise_e=each("read_noise_e"),
-            read_noise_shape=each("read_noise_shape"),
-            row_noise_e=each("row_noise_e"),
-            column_noise_e=each("column_noise_e"),
+            full_well_e=each["full_well_e"],
+            read_noise_e=each["read_noise_e"],
+            read_noise_shape=each["read_noise_shape"],
+            row_noise_e=each["row_noise_e"],
+            column_noise_e=each["column_noise_e"],
             gain_dn_per_e=gain,
-            black_level_dn=black,
-            bit_depth=depth.astype(np.int64),
+            black_level_dn=each["black_level_dn"],
+            bit_depth=each["bit_depth"].astype(np.int64),
             shot_noise=np.array([s.shot_noise for s in steps]),
             rounding=np.array([s.rounding for s in steps]),
             dark_e=dark,
-            prnu=each("prnu"),
-            dsnu_e=each("dsnu_e"),
+            prnu=each["prnu"],
+            dsnu_e=each["dsnu_e"],
             sensor_seed=np.array([s.sensor_seed for s in steps], np.uint64),
             mosaic=np.array([mosaic_code(s.mosaic) for s in steps]),
-            from_light=camera_from_srgb(balance, matrix),
-            offset_dn=np.stack(
-                [each(f"{color}_offset_dn") for color in ("red", "green_red", "green_blue", "blue")],
-                axis=1,
-            ),
+            from_light=np.array([_from_light(s.white_balance, s.color_matrix) for s in steps]),
+            offset_dn=np.stack([each[name] for name in _OFFSETS], axis=1),
         )
         if parameters.has_colors and frame.channels != 3:
             raise InvalidValueError(
@@ -217,13 +221,20 @@ class Sensor(Degradation):
             )
         seed = np.array([s.seed for s in steps], np.uint64)
         image = for_array(frame.image).sensor(frame.image, parameters, seed, origin_px=frame.origin_px)
-        black = black + gain * dark  # the value of covered pixels
+        black = each["black_level_dn"] + gain * dark  # the value of covered pixels
         raw = RawMetadata(
             black_dn=black,
             white_dn=black + gain * white,
             mosaic=tuple(s.mosaic for s in steps),
             white_balance=balance,
             color_matrix=matrix,
-            saturation=np.minimum((each("capacity_e") - dark) / white, 1.0),
+            saturation=np.minimum((each["capacity_e"] - dark) / white, 1.0),
         )
         return frame.with_image(image, Encoding.RAW, raw=raw)
+
+
+@lru_cache(maxsize=256)  # the sharp picture has the same colors
+def _from_light(
+    white_balance: tuple[float, float, float], color_matrix: tuple[tuple[float, float, float], ...]
+) -> NDArray[np.float64]:
+    return camera_from_srgb(white_balance, color_matrix)

@@ -11,7 +11,7 @@ from pydantic import Field
 from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.degradations.tone.luma import demand_gray_or_rgb, luma_of
-from blursynth.frame import Encoding, Frame, array_library
+from blursynth.frame import Encoding, Frame
 
 __all__ = ["Denoise"]
 
@@ -76,18 +76,17 @@ class Denoise(Degradation):
         luma_radii = [step.luma_radius_px for step in steps]
         if frame.channels == 1:
             return frame.with_image((image + _change(image, luma_codes, luma_radii)).clip(0, 1))
-        red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
         luma = luma_of(image)
-        library: Any = array_library(image)
-        chroma = library.concatenate([red - luma, blue - luma], 1)
+        chroma = image[:, ::2] - luma  # R - Y and B - Y
         gray = _change(luma, luma_codes, luma_radii)
         change = _change(chroma, [step.chroma_codes for step in steps], [step.chroma_radius_px for step in steps])
-        more_red, more_blue = change[:, 0:1], change[:, 1:2]
+        # Few passes over the picture, in place: they take as long as the filter otherwise.
+        image = image + gray
+        image[:, ::2] += change
         # What keeps the luma: .299 (R - Y) + .587 (G - Y) + .114 (B - Y) = 0.
-        more_green = -(0.299 / 0.587) * more_red - (0.114 / 0.587) * more_blue
-        image = library.concatenate(
-            [red + (gray + more_red), green + (gray + more_green), blue + (gray + more_blue)], 1
-        )
+        less_green = (0.299 / 0.587) * change[:, 0:1]
+        less_green += (0.114 / 0.587) * change[:, 1:2]
+        image[:, 1:2] -= less_green
         return frame.with_image(image.clip(0, 1))
 
 

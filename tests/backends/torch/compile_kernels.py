@@ -28,6 +28,7 @@ WHOLE = {
     "order",
     "kernel",
     "tile_reach",
+    "with_weight",
     "pending",
     "found",
 }
@@ -35,7 +36,7 @@ REAL = {
     "source", "other", "out", "grown", "weight", "level", "geometry", "depth", "coefficient", "table", "part_weight",
     "part_center", "kept", "nothing", "light", "cover", "gone", "slope", "row", "column", "mix", "black", "numbers",
 }  # fmt: skip
-ALWAYS = {"start": "*i64", "keys": "*i64", "sigma": "*fp64"}
+ALWAYS = {"tables": "*i64", "start": "*i64", "keys": "*i64", "sigma": "*fp64"}
 
 
 def compiled(function: Any, number: str, target: Any, **constants: Any) -> None:
@@ -98,7 +99,7 @@ def main(capability: int) -> None:
     compiled(convolve_varying._varying_adjoint, "fp32", target, CIRCULAR=False, **margins, **options)
     options = {"SHARED": True, "GLOBAL": True, "DEEP": False, "times": 1, "seen": 1, **size, **tile}
     compiled(warp_mean._warp, "fp32", target, BORDER=2, MODE=0, **options)
-    options = {"FARTHEST": -(2**31), "parts": 1, "kernels": 1, "reach": 1, **size, **tile}
+    options = {"FARTHEST": -(2**31), "parts": 1, **size, **tile}
     options |= {"BORDER": 2, "SCENE_BORDER": 2, "CHANNELS": 1, "MIXED": False, "SLOPED": True, "CONNECTED": True}
     compiled(composite._composite, "fp32", target, TRANSPOSE=True, **options)
     options = {**dict.fromkeys(("COLORS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}

@@ -1,4 +1,4 @@
-"""JPEG of tensors: libjpeg's values on the CPU, kornia's codec for derivatives and devices."""
+"""JPEG of tensors: libjpeg's values on the CPU, its steps on devices, kornia's codec for derivatives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photographs() -> np.ndarray:
     return np.ascontiguousarray(np.stack([np.moveaxis(p, -1, 0) for p in (cat, person)]) / np.float32(255))
 
 
-def on_device(image: Any, quality: list[int], corners: list[tuple[int, int]]) -> Any:
+def smooth(image: Any, quality: list[int], corners: list[tuple[int, int]]) -> Any:
     from blursynth.backends.torch.jpeg import jpeg
 
     return jpeg(image, quality, corners)
@@ -65,10 +65,10 @@ def test_a_picture_learns_what_comes_back_from_jpeg() -> None:
 
 @pytest.mark.parametrize(("quality", "mean", "most"), [(50, 1.4, 40), (75, 1.25, 32), (95, 0.95, 16), (100, 0.6, 10)])
 def test_difference_from_libjpeg(quality: int, mean: float, most: float) -> None:
-    """The codec of devices, in codes; it differs, but about as much at most as the docstring says."""
+    """The codec of derivatives, in codes; it differs, but about as much at most as the docstring says."""
     image = photographs()
     expected = 255 * bs.kinds.Jpeg(quality=quality)(bs.Frame(image, "display")).image
-    got = 255 * on_device(torch.from_numpy(image), [quality] * 2, [(0, 0)] * 2).numpy()
+    got = 255 * smooth(torch.from_numpy(image), [quality] * 2, [(0, 0)] * 2).numpy()
     assert np.abs(got - np.rint(got)).max() < 1e-4  # codes
     difference = np.abs(got - expected)
     assert 0.1 * mean < difference.mean() < mean
@@ -80,18 +80,18 @@ def test_difference_from_libjpeg(quality: int, mean: float, most: float) -> None
 def test_a_batch_on_grids_of_their_own_equals_its_pictures() -> None:
     image = torch.from_numpy(photographs()[:, :, :45, :61]).repeat(2, 1, 1, 1)
     qualities, corners = [30, 60, 90, 60], [(0, 0), (5, 3), (0, 0), (16 + 5, 3)]
-    whole = on_device(image, qualities, corners)
+    whole = smooth(image, qualities, corners)
     for b in range(4):
-        assert torch.equal(whole[b], on_device(image[b : b + 1], qualities[b : b + 1], corners[b : b + 1])[0])
-    assert not torch.equal(whole[0], on_device(image[:1], [30], [(1, 0)])[0])
+        assert torch.equal(whole[b], smooth(image[b : b + 1], qualities[b : b + 1], corners[b : b + 1])[0])
+    assert not torch.equal(whole[0], smooth(image[:1], [30], [(1, 0)])[0])
 
 
 @pytest.mark.parametrize(("top", "left"), [(16, 32), (21, 45), (50, 63)])
-def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) -> None:
+def test_a_window_with_margin_equals_the_whole_of_a_derivative(top: int, left: int) -> None:
     image = torch.from_numpy(photographs()[:1])
     reach = bs.kinds.Jpeg(quality=50).reach_px(bs.Frame(image, "display"))
     assert reach is not None
-    whole = on_device(image, [50], [(0, 0)])[..., top : top + 40, left : left + 44]
+    whole = smooth(image, [50], [(0, 0)])[..., top : top + 40, left : left + 44]
     part = (
         image[..., top - reach : top + 40 + reach, left - reach : left + 44 + reach]
         if min(top, left) >= reach
@@ -99,9 +99,9 @@ def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) 
     )
     if part is None:
         part = image[..., : top + 40 + reach, : left + 44 + reach]
-        inside = on_device(part, [50], [(0, 0)])[..., top : top + 40, left : left + 44]
+        inside = smooth(part, [50], [(0, 0)])[..., top : top + 40, left : left + 44]
     else:
-        inside = on_device(part, [50], [(top - reach, left - reach)])[..., reach:-reach, reach:-reach]
+        inside = smooth(part, [50], [(top - reach, left - reach)])[..., reach:-reach, reach:-reach]
     # Sums of float32 in another order may round another way: a code at most, and rarely.
     assert float((inside - whole).abs().max()) <= 1.01 / 255
     assert float((inside != whole).float().mean()) < 1e-3
@@ -110,7 +110,7 @@ def test_a_window_with_margin_equals_the_whole_on_a_device(top: int, left: int) 
 def test_gray_has_no_chroma() -> None:
     gray = torch.from_numpy(photographs()[:, :1])
     expected = 255 * bs.kinds.Jpeg(quality=75)(bs.Frame(gray.numpy(), "display")).image
-    got = 255 * on_device(gray, [75] * 2, [(0, 0)] * 2).numpy()
+    got = 255 * smooth(gray, [75] * 2, [(0, 0)] * 2).numpy()
     assert got.shape == expected.shape
     assert np.abs(got - expected).mean() < 1.0
 
@@ -129,3 +129,47 @@ def test_without_kornia_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     bs.kinds.Jpeg(quality=50)(bs.Frame(image, "display"))  # libjpeg needs none
     with pytest.raises(MissingExtraError, match="extra 'torch'"):
         bs.kinds.Jpeg(quality=50)(bs.Frame(image.requires_grad_(), "display"))
+
+
+def on_device(codes: np.ndarray, steps: list[bs.kinds.Jpeg], origin_px: np.ndarray) -> np.ndarray:
+    """Codes of devices, computed where there may be none."""
+    frame = bs.Frame(torch.from_numpy(codes / np.float32(255)), "display", origin_px=origin_px)
+    return np.rint(255 * bs.kinds.Jpeg._on_device(steps, frame).numpy()).astype(int)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_steps_of_libjpeg(channels: int) -> None:
+    """Nearly always its codes; a batch of all subsamplings, on grids of their own, equals its pictures to the bit."""
+    codes = np.rint(255 * photographs()[:, :channels, 60:135, 70:171]).astype(np.uint8).repeat(3, axis=0)
+    origin = np.array([[0, 0], [3, 5], [8, 13], [31, 16], [1, 1], [7, 30]])
+    steps = [
+        bs.kinds.Jpeg(quality=quality, subsampling=subsampling, grid_row_px=quality % 16)
+        for quality, subsampling in zip((20, 60, 80, 90, 95, 100), ("420", "422", "444") * 2, strict=True)
+    ]
+    expected = bs.kinds.Jpeg.apply(steps, bs.Frame(codes / np.float32(255), "display", origin_px=origin))
+    got = on_device(codes, steps, origin)
+    difference = np.abs(got - np.rint(255 * expected.image))
+    assert difference.mean() < 0.12
+    assert (difference <= 1).mean() > 0.98
+    assert (difference == 0).mean() > 0.88
+    for b in range(6):
+        assert np.array_equal(got[b], on_device(codes[b : b + 1], steps[b : b + 1], origin[b : b + 1])[0])
+
+
+@pytest.mark.parametrize("subsampling", ["420", "422", "444"])
+def test_a_window_with_margin_equals_the_whole_on_a_device(subsampling: str) -> None:
+    codes = np.rint(255 * photographs()[:1]).astype(np.uint8)
+    step = bs.kinds.Jpeg(quality=50, subsampling=subsampling)
+    reach = 16 if subsampling != "444" else 7
+    whole = on_device(codes, [step], np.array([[5, 3]]))
+    for top, left in ((21, 45), (50, 63)):
+        part = codes[..., top - reach : top + 40 + reach, left - reach : left + 44 + reach]
+        inside = on_device(part, [step], np.array([[5 + top - reach, 3 + left - reach]]))
+        assert np.array_equal(inside[..., reach:-reach, reach:-reach], whole[..., top : top + 40, left : left + 44])
+
+
+def test_what_is_not_finite_is_seen() -> None:
+    image = torch.full((1, 3, 16, 16), 0.5)
+    image[0, 1, 3, 4] = torch.inf
+    made = bs.kinds.Jpeg._on_device([bs.kinds.Jpeg(quality=50)], bs.Frame.unchecked(image, "display"))
+    assert torch.isnan(made).nonzero().tolist() == [[0, 1, 3, 4]]

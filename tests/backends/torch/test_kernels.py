@@ -495,15 +495,15 @@ def seen_by_operators(work: Callable[[], Any]) -> dict[str, Any]:
 
 
 @every_dtype
-def test_codes_there_are_those_of_the_cpu(dtype: type, device: str) -> None:
+def testcodes_there_are_those_of_the_cpu(dtype: type, device: str) -> None:
     codes = importlib.import_module("blursynth.backends.torch.codes")
     rng = np.random.default_rng(12)
     values = np.concatenate([rng.uniform(-0.2, 1.2, 500), (np.arange(256) + 0.5) / 255, np.arange(256) / 255])
     values = values.astype(dtype).reshape(1, 1, 4, -1)
     there = torch.from_numpy(values).to(device)
     expected = cpu.to_codes(values)
-    assert np.array_equal(codes._codes_there(there).cpu().numpy(), expected)
-    back = codes._values_there(torch.from_numpy(expected).to(device), there.dtype)
+    assert np.array_equal(codes.codes_there(there).cpu().numpy(), expected)
+    back = codes.values_there(torch.from_numpy(expected).to(device), there.dtype)
     assert np.array_equal(back.cpu().numpy(), cpu.from_codes(expected, dtype))
 
 

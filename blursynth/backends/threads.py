@@ -7,9 +7,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
-
-import numba
 
 from blursynth.backends.cores import available_cores
 
@@ -39,17 +36,16 @@ def threads_to_use(threads: int | None) -> int:
 
 @cache
 def _all_threads() -> int:
-    threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set on import
-    # numba's own default ignores the limits of containers.
-    return threads if "NUMBA_NUM_THREADS" in os.environ else min(threads, available_cores())
+    # numba's own setting where it is given; its default ignores the limits of containers.
+    return int(os.environ.get("NUMBA_NUM_THREADS", 0)) or available_cores()
 
 
-def share_out(work: Callable[..., None], jobs: int, threads: int, *arguments: Any) -> None:
+def share_out(work: Callable[..., None], jobs: int, threads: int, *arguments: object) -> None:
     """Call ``work(first, last, *arguments)`` over all jobs, by several threads when asked.
 
-    The compiled functions release the interpreter's lock, so plain threads suffice; unlike numba's own they are safe
-    after a fork, and for several callers at a time. Every job writes its own part of the result, so the bytes do not
-    depend on the number of threads.
+    Compiled functions and codecs release the interpreter's lock, so plain threads suffice; unlike numba's own they are
+    safe after a fork, and for several callers at a time. Every job writes its own part of the result, so the bytes do
+    not depend on the number of threads.
     """
     global _pool, _pool_size
     threads = min(threads, jobs)
@@ -65,7 +61,7 @@ def share_out(work: Callable[..., None], jobs: int, threads: int, *arguments: An
 
     pool = _pool
     if pool is None or _pool_size < threads - 1:
-        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="blursynth-convolve")
+        pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="blursynth")
         _pool, _pool_size = pool, threads - 1
     others = [pool.submit(take) for _ in range(threads - 1)]
     take()

@@ -1,0 +1,13 @@
+"""Imported by the fork server, so that what every worker needs is loaded once, and not by each of them.
+
+The first call of a compiled kernel makes numba load its tables: most of a second, more than all kernels take together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blursynth.backends import for_array
+
+_codes = np.zeros((1, 1, 1, 1), np.uint8)
+for_array(_codes).from_codes(_codes)
