@@ -34,6 +34,8 @@ __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make
 
 TRIES = 3  # attempts at a shard whose worker dies
 CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
+# Loading numba and the codecs can take longer than making a shard; the fork server does it once for all workers.
+_PRELOADED = ("cv2", "blursynth.dataset.engine", "blursynth.dataset.preloaded")
 SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
 
 
@@ -197,8 +199,7 @@ def process_context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # Loading numba and the codecs can take longer than making a shard; the server does it once for all workers.
-    context.set_forkserver_preload(["__main__", "cv2", "blursynth.dataset.engine", "blursynth.dataset.preloaded"])
+    context.set_forkserver_preload(["__main__", *_PRELOADED])
     return context
 
 

@@ -93,19 +93,24 @@ class Dataset(Samples):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
-        chosen = [self._checked(i) for i in indices]
-        names = [name for name in ("sharp", "blurred", "kernel") if name in self._arrays]
-        arrays = dict(zip(names, self._read(names, chosen), strict=True))
         return [
             Sample(
-                index=i,
-                sharp=arrays["sharp"][row],
-                blurred=arrays["blurred"][row],
-                kernel=arrays["kernel"][row] if "kernel" in arrays else None,
-                record=self.record(i),
+                index=arrays["index"],
+                sharp=arrays["sharp"],
+                blurred=arrays["blurred"],
+                kernel=arrays.get("kernel"),
+                record=self.record(arrays["index"]),
                 kinds=self.kinds,
             )
-            for row, i in enumerate(chosen)
+            for arrays in self._pixels(indices)
+        ]
+
+    def _pixels(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        chosen = [self._checked(i) for i in indices]
+        names = [name for name in ("sharp", "blurred", "kernel") if name in self._arrays]
+        samples = zip(*self._read(names, chosen), strict=True)
+        return [
+            {"index": i, **dict(zip(names, arrays, strict=True))} for i, arrays in zip(chosen, samples, strict=True)
         ]
 
     def batch(self, indices: Sequence[int], *, threads: int | None = None) -> Batch:

@@ -9,6 +9,7 @@ from functools import cached_property
 from operator import index as whole
 from typing import TYPE_CHECKING, Any, overload
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,6 +109,10 @@ class Samples(Sequence[Sample]):
         """Several samples, in the order of ``indices``. A DataLoader calls this for each batch."""
         return [self.sample(self._checked(i)) for i in indices]
 
+    def _pixels(self, indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        """What a batch holds of several samples; a data set that can leave the rest unread does so."""
+        return self.__getitems__(indices)
+
     def __iter__(self) -> Iterator[Sample]:
         return (self.sample(i) for i in range(len(self)))
 
@@ -182,30 +187,41 @@ class TensorPairs(Sequence[dict[str, Any]]):
     def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         if isinstance(index, slice):
-            return [self._tensors(sample) for sample in self.pairs[index]]
-        return self._tensors(self.pairs[index])
+            return _tensors(self.pairs[index], self.dtype)
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        return [self._tensors(sample) for sample in self.pairs.__getitems__(indices)]
+        return _tensors(self.pairs._pixels(indices), self.dtype)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._tensors, self.pairs)
+        return (_tensors([sample], self.dtype)[0] for sample in self.pairs)
 
     def __repr__(self) -> str:
         return f"{self.pairs!r}.as_torch()"
 
-    def _tensors(self, sample: Sample) -> dict[str, Any]:
-        import torch
 
-        arrays = {name: _planes(sample[name]) for name in ("sharp", "blurred")}
-        if sample.kernel is not None:
-            arrays["kernel"] = np.array(sample.kernel)
-        tensors = {name: torch.from_numpy(array).to(self.dtype) for name, array in arrays.items()}
-        return {"index": sample.index, **tensors}
+def _tensors(samples: Sequence[Mapping[str, Any]], dtype: torch.dtype) -> list[dict[str, Any]]:
+    """Samples as tensors, which are parts of one for each name: fresh memory costs more than filling it."""
+    import torch
+
+    result: list[dict[str, Any]] = [{"index": sample["index"]} for sample in samples]
+    for name in [name for name in next(iter(samples), ()) if name != "index"]:
+        arrays = [sample[name] for sample in samples]
+        together = np.stack(arrays) if name == "kernel" else _planes(arrays)
+        for one, tensor in zip(result, torch.from_numpy(together).to(dtype), strict=True):
+            one[name] = tensor
+    return result
 
 
-def _planes(picture: NDArray[Any]) -> NDArray[np.float32]:
-    planes = np.array(np.moveaxis(picture, -1, 0), np.float32, order="C")
-    if picture.dtype.kind == "u":
-        planes /= np.float32(np.iinfo(picture.dtype).max)
+def _planes(pictures: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """``[B, 3, H, W]`` of pictures ``[H, W, 3]``, codes divided by white."""
+    height, width, channels = pictures[0].shape
+    planes = np.empty((len(pictures), channels, height, width), np.float32)
+    for into, picture in zip(planes, pictures, strict=True):
+        if picture.dtype.kind != "u":
+            into[:] = np.moveaxis(picture, -1, 0)
+            continue
+        for plane, codes in zip(into, cv2.split(picture), strict=True):  # codes are sorted faster than floats
+            plane[:] = codes
+        into /= np.float32(np.iinfo(picture.dtype).max)
     return planes

@@ -48,7 +48,7 @@ _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 def encode_chunk(array: NDArray[Any], codec: Codec = "lz4") -> bytes:
     """One chunk as it is stored: compressed unless ``codec`` is "none", with its checksum."""
     plain = np.ascontiguousarray(array)
-    data = _bytes_of(plain) if codec == "none" else blosc.compress(plain, b"lz4", 5, blosc.BITSHUFFLE)
+    data: Any = _bytes_of(plain) if codec == "none" else blosc.compress(plain, b"lz4", 5, blosc.BITSHUFFLE)
     return b"".join((data, _crc32c(data)))
 
 
@@ -70,7 +70,7 @@ def decode_chunk(data: bytes | NDArray[np.uint8], out: NDArray[Any]) -> bool:
     stored = np.frombuffer(data, np.uint8)
     if len(stored) < _HEADER + 4 or _crc32c(body := stored[:-4]) != stored[-4:].tobytes():
         return False
-    version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body)
+    version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body.data)
     if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
     if size != out.nbytes or packed != len(body) or not 0 < block <= size:
@@ -206,7 +206,7 @@ class ShardReader:
                     sound = _read_plain(handle, offset, out[row])
                 else:
                     part = buffer[:size]
-                    sound = _read_at(handle, offset, [part]) and decode_chunk(part, out[row])
+                    sound = _read_at(handle, offset, [part.data]) and decode_chunk(part, out[row])
                 if not sound:
                     stream = "" if self.codec == "none" else " or its compressed stream"
                     raise self._damaged(position, f"is damaged (its crc32c{stream} is wrong)")
@@ -231,11 +231,11 @@ def _read_plain(handle: int, offset: int, out: NDArray[Any]) -> bool:
     keeps nothing open. What is checked is what was read, so that a file that changes meanwhile cannot slip through.
     """
     plain, crc = _bytes_of(out), np.empty(4, np.uint8)
-    return _read_at(handle, offset, [plain, crc]) and _crc32c(plain) == crc.tobytes()
+    return _read_at(handle, offset, [plain.data, crc.data]) and _crc32c(plain) == crc.tobytes()
 
 
-def _read_at(handle: int, offset: int, parts: Sequence[NDArray[np.uint8]]) -> bool:
-    """Fill arrays of bytes one after another from a file; False if it ends before."""
+def _read_at(handle: int, offset: int, parts: Sequence[memoryview]) -> bool:
+    """Fill memory of bytes, one after another, from a file; False if it ends before."""
     total = sum(map(len, parts))
     if hasattr(os, "preadv") and os.preadv(handle, parts, offset) == total:
         return True
@@ -246,7 +246,7 @@ def _read_at(handle: int, offset: int, parts: Sequence[NDArray[np.uint8]]) -> bo
             data = os.read(handle, min(len(part) - done, _MOST_READ))
             if not data:
                 return False
-            part[done : done + len(data)] = np.frombuffer(data, np.uint8)
+            part[done : done + len(data)] = data
             done += len(data)
             offset += len(data)
     return True

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import namedtuple
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import blursynth as bs
 from blursynth import dataset
-from blursynth.dataset import DatasetRequest, files, generate, plan, resume, verify
+from blursynth.dataset import DatasetRequest, engine, files, generate, plan, resume, verify
 from blursynth.errors import DatasetError, InvalidValueError, RecipeError
 
 SMALL: dict[str, Any] = {"count": 6, "size_px": 32, "shard_length": 3}
@@ -412,3 +413,9 @@ def test_the_kernel_array_must_hold_every_draw(pictures: Path, tmp_path: Path) -
         generate(request, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
     assert generate(request.replace(kernel_size_px=21), tmp_path / "out", workers=1).finished
+
+
+def test_what_workers_have_loaded_for_them_exists() -> None:
+    """The fork server takes no notice of a module that is missing: workers would only be slow."""
+    for name in engine._PRELOADED:
+        import_module(name)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from blursynth.dataset import shards
 from blursynth.dataset.schema import ArraySpec, Spec, store_files
 from blursynth.dataset.shards import Codec, ShardReader, decode_chunk, encode_chunk, write_shard_file
 from blursynth.errors import DatasetError
@@ -84,6 +85,17 @@ def test_a_shard_that_is_cut_off_while_it_is_read(tmp_path: Path, codec: Codec) 
     os.truncate(file.path, file.size // 4)
     with pytest.raises(DatasetError, match="chunk 1 of the shard is damaged"):
         reader.read([1])
+
+
+@pytest.mark.parametrize("codec", ["lz4", "none"])
+def test_systems_without_preadv_read_the_same(tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(3).integers(0, 256, (2, 40, 40, 3)).astype(np.uint8)
+    file = write_shard_file(tmp_path / "shard", [encode_chunk(s, codec) for s in samples], 2)
+    file.commit()
+    monkeypatch.delattr(os, "preadv", raising=False)
+    monkeypatch.setattr(shards, "_MOST_READ", 1000)
+    reader = ShardReader(file.path, 2, (40, 40, 3), np.dtype("uint8"), codec)
+    np.testing.assert_array_equal(reader.read([1, 0]), samples[[1, 0]])
 
 
 @pytest.mark.parametrize("size", [5, 147, 149, 152, 2**40])
