@@ -271,11 +271,5 @@ def test_the_plugin_of_pytest_is_light() -> None:
     assert not {*HEAVY, "numpy", "pydantic", "hypothesis", "pytest"} & loaded
 
 
-def test_the_command_line_is_light() -> None:
-    """Its help and its errors need nothing that computes."""
-    loaded = loaded_by("import blursynth.cli.app")
-    assert not {*HEAVY - {"typer"}, "numpy", "pydantic"} & loaded
-
-
 def test_the_companion_is_light() -> None:
     assert not {"torch", "numpy"} & loaded_by("import deblur_models")

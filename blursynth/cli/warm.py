@@ -25,7 +25,10 @@ def command(
     workers: arguments.Workers = None,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Compile the kernels of recipes for this machine, so that their first use does not wait for it."""
+    """Compile what recipes need, before their first use.
+
+    Kernels are compiled for the processor of this machine, on all cores, and kept.
+    """
     from blursynth.dataset.warm import warm
 
     with console.progress_bar("parts", quiet=quiet) as show:

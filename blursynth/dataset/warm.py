@@ -124,9 +124,12 @@ def _all(
     if workers == 1:
         count(work(*job) for job in jobs)
         return kernels
-    # Ctrl-C in a terminal ends the processes, too, without a word.
-    dies = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=process_context(), **dies) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)),
+        process_context(),
+        initializer=signal.signal,  # Ctrl-C in a terminal ends the processes, too, without a word
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    ) as pool:
         with single_threaded():
             waiting: list[Future[int]] = [pool.submit(work, *job) for job in jobs]
         count(one.result() for one in as_completed(waiting))

@@ -24,7 +24,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import blursynth as bs
+from blursynth.backends.compiling import compiling
 from blursynth.cli import app as cli
+from blursynth.cli import console
 from blursynth.cli.arguments import parse_changes, parse_value
 from blursynth.cli.kinds import describe_fields
 from blursynth.errors import InvalidValueError
@@ -32,7 +34,7 @@ from blursynth.records.schema import summary
 from blursynth.testing import pictures
 
 COMMANDS = (
-    "preview", "generate", "apply", "build", "datasets", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "laws", "camera",
+    "preview", "generate", "apply", "build", "datasets", "resume", "verify", "inspect", "replay", "depth", "kinds", "recipes", "schema", "laws", "warm", "camera",
 )  # fmt: skip
 
 
@@ -102,7 +104,7 @@ def test_help_is_light() -> None:
     """Heavy libraries are loaded by the commands that need them."""
     code = "import blursynth.cli.app, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numba", "scipy", "zarr", "cv2", "PIL", "rich", "distributed"} & set(loaded)
+    assert not {"numba", "numpy", "pydantic", "scipy", "zarr", "cv2", "PIL", "rich", "distributed"} & set(loaded)
 
 
 def test_as_a_program(photos: Path) -> None:
@@ -670,6 +672,27 @@ def test_progress_on_a_terminal(photos: Path, tmp_path: Path) -> None:
     assert b"1 skipped" in shown
     assert b"\x1b" not in stdout
     assert b"Traceback" not in shown
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_is_shown_only_while_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for bar in (console.compiling_line(), console.progress_bar("samples")):
+        monkeypatch.setattr(sys, "stderr", screen := _Terminal())
+        with bar:
+            assert "Compiling" not in screen.getvalue()
+            for _ in range(2):
+                with compiling("kernel"):
+                    pass
+        assert re.search(r"Compiling kernels for this machine \(first use\):.* 2 \.\.\. \d+ s", screen.getvalue())
+    monkeypatch.setattr(sys, "stderr", pipe := io.StringIO())
+    with console.compiling_line(), compiling("kernel"):
+        pass
+    assert not pipe.getvalue()
 
 
 def test_no_word_of_a_file_steers_the_terminal(tmp_path: Path) -> None:

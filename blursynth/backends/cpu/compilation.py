@@ -55,12 +55,15 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 class _Kernel(CPUDispatcher):
     """A function, and its compiled forms: one for each combination of types that Python or another kernel gives it."""
 
+    _cache: Any  # what numba's types do not mention
+    _compiler: Any
+
     def compile(self, sig: Any) -> Any:
         """The compiled function for these types of arguments, for Python or for the kernel being compiled."""
         arguments, gives = sigutils.normalize_signature(sig)
         if ConfigStack.top_or_none() is None:  # a call from Python
             with global_compiler_lock:
-                known = self.overloads.get(tuple(arguments))
+                known: Any = self.overloads.get(tuple(arguments))
                 if known is not None and isinstance(known.library, _Part):  # so far only kernels called it
                     del self.overloads[tuple(arguments)]
                 return super().compile(sig)
