@@ -84,7 +84,14 @@ def per_picture(values: Sequence[float], image: Any) -> Any:
     (2, 1, 1, 1)
     """
     numbers = np.asarray(values, np.float64)[:, None, None, None]
-    return numbers.astype(image.dtype) if isinstance(image, np.ndarray) else image.new_tensor(numbers)
+    if isinstance(image, np.ndarray):
+        return numbers.astype(image.dtype)
+    library: Any = array_library(image)
+    made = library.from_numpy(numbers).to(image.dtype)
+    # By way of pinned memory, as other copies wait for what the device was asked for before.
+    return (
+        made.pin_memory().to(image.device, non_blocking=True) if image.device.type == "cuda" else made.to(image.device)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -208,33 +208,33 @@ class _Loop:
             number, first, first_sample = configuration.stage_at(step)
             stage = configuration.stage[number]
             samples = self._batches(number, step - first, first_sample)
-            prefetcher = Prefetcher(samples, self._batch, self.processes.device, lambda: self.timer)
-            while step < first + stage.steps:
-                parts = prefetcher.take()
-                factor = configuration.schedule.at(step, total) * stage.learning_rate_factor
-                with self.timer.device("network"):
-                    values = self.learner.update(parts, step, factor)
-                prefetcher.prefetch()
-                step += 1
-                self._count(values, sum(map(len, parts)) * self.processes.ranks)
-                report = step % run.log_every == 0 or step == total
-                validate = configuration.validation is not None and (
-                    step % configuration.validation.every == 0 or step == total
-                )
-                stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
-                save = stop or step % run.checkpoint_every == 0 or step == total
-                if report or validate or save or self.processes.device.type == "cpu":
-                    self._check_finite(values, step, parts)  # before any value is accumulated
-                if report:
-                    self._report(step, number, factor)
-                elif time.perf_counter() - self.progress_at >= self.progress_every_s:
-                    self._call_back(self._progress(step, number, factor, self._means()))
-                if validate:
-                    self._validate(step, save=True)
-                if save:
-                    self._save(step)
-                if stop:
-                    return self._result(step)
+            with closing(Prefetcher(samples, self._batch, self.processes.device, lambda: self.timer)) as prefetcher:
+                while step < first + stage.steps:
+                    parts = prefetcher.take()
+                    prefetcher.prefetch()
+                    factor = configuration.schedule.at(step, total) * stage.learning_rate_factor
+                    with self.timer.device("network"):
+                        values = self.learner.update(parts, step, factor)
+                    step += 1
+                    self._count(values, sum(map(len, parts)) * self.processes.ranks)
+                    report = step % run.log_every == 0 or step == total
+                    validate = configuration.validation is not None and (
+                        step % configuration.validation.every == 0 or step == total
+                    )
+                    stop = self.processes.any(stopped()) if step % 10 == 0 or self.processes.ranks == 1 else False
+                    save = stop or step % run.checkpoint_every == 0 or step == total
+                    if report or validate or save or self.processes.device.type == "cpu":
+                        self._check_finite(values, step, parts)  # before any value is accumulated
+                    if report:
+                        self._report(step, number, factor)
+                    elif time.perf_counter() - self.progress_at >= self.progress_every_s:
+                        self._call_back(self._progress(step, number, factor, self._means()))
+                    if validate:
+                        self._validate(step, save=True)
+                    if save:
+                        self._save(step)
+                    if stop:
+                        return self._result(step)
         return self._result(step)
 
     def _batches(self, number: int, done: int, first_sample: int) -> Iterator[list[Collated]]:

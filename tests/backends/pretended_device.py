@@ -86,15 +86,15 @@ class PretendedDevice(TorchDispatchMode):
 
     Parameters
     ----------
-    waits
+    may_wait
         Whether the program may wait for the device: otherwise :class:`Waits` is raised where it would.
     computes
         Whether Triton's kernels are run; otherwise only counted, and their results are zeros.
     """
 
-    def __init__(self, *, waits: bool = False, computes: bool = True) -> None:
+    def __init__(self, *, may_wait: bool = False, computes: bool = True) -> None:
         super().__init__()
-        self.may_wait, self.computes = waits, computes
+        self.may_wait, self.computes = may_wait, computes
         self.launches: Counter[str] = Counter()
         """Kernels of Triton, by name."""
         self.operations: Counter[str] = Counter()

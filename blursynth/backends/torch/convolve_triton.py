@@ -23,6 +23,7 @@ import triton.language as tl
 
 from blursynth.backends.borders import BORDER_CODES, continued_index, margins_px
 from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
+from blursynth.backends.torch.tensors import sent
 from blursynth.frame import Border
 
 __all__ = ["convolve", "convolve_adjoint", "fold"]
@@ -104,7 +105,7 @@ def _folded_places(size: int, before: int, after: int, border: Border, like: Ten
     pixel = continued_index(np.arange(-before, size + after), size, border)
     place = np.argsort(pixel, kind="stable").astype(np.int32)
     start = np.searchsorted(pixel[place], np.arange(size + 1)).astype(np.int32)
-    return torch.from_numpy(start).to(like.device), torch.from_numpy(place).to(like.device)
+    return sent(torch.from_numpy(start), like.device), sent(torch.from_numpy(place), like.device)
 
 
 def fold(grown: Tensor, margins: Sequence[int], border: Border) -> Tensor:
@@ -138,10 +139,10 @@ def _run(
         _convolve[tiles(out_height, out_width, _ROWS, _COLUMNS, batch * channels)](
             image,
             out,
-            start.to(image.device),
-            dy.to(image.device),
-            dx.to(image.device),
-            weight.to(image),
+            sent(start, image.device),
+            sent(dy, image.device),
+            sent(dx, image.device),
+            sent(weight, image.device, image.dtype),
             channels,
             height,
             width,

@@ -27,6 +27,7 @@ import triton.language as tl
 from blursynth.backends.borders import BORDER_CODES, margins_px
 from blursynth.backends.torch.convolve_triton import fold
 from blursynth.backends.torch.grid_triton import continued, on_device_of, shines, tiles
+from blursynth.backends.torch.tensors import sent
 from blursynth.frame import Border
 
 __all__ = ["convolve_varying", "convolve_varying_adjoint"]
@@ -205,10 +206,10 @@ def _given(
     """What both kernels take first."""
     start, dy, dx, weight = taps
     steps = torch.tensor(step, dtype=torch.float64, device=first.device).expand(len(first), 2)
-    geometry = torch.cat([first, steps], dim=1).to(image)
+    geometry = sent(torch.cat([first, steps], dim=1), image.device, image.dtype)
     levels = image if level is None else level.to(image.dtype).contiguous()
-    there = (a.to(image.device) for a in (start, dy, dx))
-    return image, levels, out, *there, weight.to(image), geometry
+    there = (sent(a, image.device) for a in (start, dy, dx))
+    return image, levels, out, *there, sent(weight, image.device, image.dtype), geometry
 
 
 def _options(level: Tensor | None, start: Tensor, grid: Sequence[int], first: Tensor) -> dict[str, Any]:

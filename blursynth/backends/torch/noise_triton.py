@@ -27,6 +27,7 @@ from scipy import special
 
 from blursynth.backends.cpu.noise import _D
 from blursynth.backends.torch.grid_triton import on_device_of
+from blursynth.backends.torch.tensors import sent
 
 __all__ = [
     "constants",
@@ -386,8 +387,8 @@ def gaussian_noise(image: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
     grid = triton.cdiv(height * width, _BLOCK), batch * channels
     with on_device_of(image):
         _gaussian[grid](
-            image, out, sigma.to(image.device), keys.to(image.device).contiguous(), channels, width, height * width,
-            BLOCK=_BLOCK, enable_fp_fusion=False,
+            image, out, sent(sigma, image.device), sent(keys, image.device).contiguous(), channels, width,
+            height * width, BLOCK=_BLOCK, enable_fp_fusion=False,
         )  # fmt: skip
     return out
 

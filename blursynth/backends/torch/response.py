@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.checks import check_levels, check_table
 from blursynth.backends.torch.operator import on_arrays, operator
-from blursynth.backends.torch.tensors import as_array, checked_image, packed
+from blursynth.backends.torch.tensors import as_array, checked_image, packed, sent
 from blursynth.physics.response import ROOT
 
 __all__ = ["response_decode", "response_encode"]
@@ -23,7 +23,7 @@ Tensor = torch.Tensor
 
 def _cell(place: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Node on the left of each place 0..1 of ``[B, ...]``, how far beyond it, and what the table rises to the next."""
-    rows = table.to(place.device).expand(len(place), -1)
+    rows = sent(table, place.device).expand(len(place), -1)
     cells = rows.shape[1] - 1
     u = place.reshape(len(place), -1) * cells
     node = u.detach().nan_to_num().floor().clamp(0, cells - 1)
@@ -43,7 +43,8 @@ def _decode_on_device(image: Tensor, table: Tensor) -> Tensor:
 def _encode_on_device(image: Tensor, table: Tensor, levels: Sequence[int]) -> Tensor:
     left, beyond, rise = _cell(image.double().clamp(0, 1).sqrt().sqrt(), table)
     value = left + beyond * rise
-    top = torch.tensor([float(level) for level in levels], dtype=torch.float64).to(image.device)[:, None, None, None]
+    codes = torch.tensor([float(level) for level in levels], dtype=torch.float64)
+    top = sent(codes, image.device)[:, None, None, None]
     rounded = torch.round(value * top) / top.clamp(min=1)
     return torch.where(top > 0, rounded, value).to(image.dtype)
 

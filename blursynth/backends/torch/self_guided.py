@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blursynth.backends.checks import check_guided
 from blursynth.backends.torch.convolve import convolve, convolve_adjoint
 from blursynth.backends.torch.operator import on_arrays, operator
-from blursynth.backends.torch.tensors import as_array, checked_image
+from blursynth.backends.torch.tensors import as_array, checked_image, sent
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads
 
@@ -32,7 +32,7 @@ class _Steps:
 
     def __init__(self, image: Tensor, strength: Tensor, radius: Tensor) -> None:
         self.window = PointSpreads.concatenate([_window(int(r)) for r in radius])
-        squared = (strength**2).to(image)[:, None, None, None]
+        squared = sent(strength**2, image.device, image.dtype)[:, None, None, None]
         self.mean = self.windows_mean(image)
         self.rest = image - self.mean
         whole = squared + self.windows_mean(self.rest * self.rest)

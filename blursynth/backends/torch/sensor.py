@@ -75,11 +75,12 @@ def _slope(image: Tensor, gradient: Tensor, numbers: Tensor, whole: Tensor, keys
     mean_dn = _sensor(image.detach(), quiet, steady, keys, mosaicked)
 
     def each(name: str) -> Tensor:
-        return torch.tensor(getattr(parameters, name), dtype=torch.float64).to(image)[:, None, None, None]
+        values = torch.tensor(getattr(parameters, name), dtype=torch.float64)
+        return sent(values, image.device, image.dtype)[:, None, None, None]
 
     response, matrix, sites = image.detach(), None, None
     if parameters.has_colors:
-        matrix = torch.tensor(parameters.from_light).to(image)
+        matrix = sent(torch.tensor(parameters.from_light), image.device, image.dtype)
         response = torch.einsum("bij,bjhw->bihw", matrix, response)
     if mosaicked:
         codes = whole[:, _WHOLE.index("mosaic")]

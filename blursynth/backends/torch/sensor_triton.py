@@ -33,6 +33,7 @@ from blursynth.backends.torch.noise_triton import (
     tukey,
     words,
 )
+from blursynth.backends.torch.tensors import sent
 from blursynth.physics.radiometry import SensorParameters
 
 __all__ = ["poisson", "sensor"]
@@ -210,7 +211,7 @@ def _launched(
     found = torch.zeros(1, dtype=torch.int32, device=image.device)
 
     def there(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values.reshape(-1)).to(image)
+        return sent(torch.from_numpy(values.reshape(-1)), image.device, image.dtype)
 
     tables = there(numbers if mix is None else mix), there(black), there(numbers), keys, constants(image.device)
     options = {
@@ -238,7 +239,7 @@ def poisson(mean: Tensor, keys: Tensor) -> Tensor:
     numbers = np.zeros((batch, 12))
     numbers[:, [0, 3, 10]] = 1.0
     numbers[:, [1, 4]] = np.inf
-    keys = torch.cat([keys, torch.zeros_like(keys[:, :1])], dim=1).to(mean.device).contiguous()
+    keys = sent(torch.cat([keys, torch.zeros_like(keys[:, :1])], dim=1), mean.device)
     counts = _launched(mean, channels, numbers, None, np.zeros((batch, channels, 2, 2)), keys)
     return torch.where(mean >= 0, counts, torch.nan)
 
@@ -253,10 +254,10 @@ def sensor(image: Tensor, parameters: SensorParameters, keys: Tensor) -> Tensor:
     base, mix, black = _tables(parameters, outs, parameters.has_mosaic)
     numbers = np.concatenate([base, parameters.shot_noise[:, None], parameters.rounding[:, None]], axis=1)
     seeds = torch.from_numpy(parameters.sensor_seed.astype(np.int64)[:, None])
-    there = keys.to(image.device).contiguous()
+    there = sent(keys, image.device).contiguous()
     shared = []
     for tag, size, sigma in ((1, height, parameters.row_noise_e), (2, width, parameters.column_noise_e)):
-        noise = torch.from_numpy(sigma).to(image.device)
+        noise = sent(torch.from_numpy(sigma), image.device)
         shared.append(shared_noise((batch, outs, size), tag, noise, there, image) if sigma.any() else None)
-    whole = torch.cat([keys, seeds], dim=1).to(image.device).contiguous()
+    whole = sent(torch.cat([keys, seeds], dim=1), image.device)
     return _launched(image, outs, numbers, mix if parameters.has_colors else None, black, whole, *shared)

@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 from blursynth.backends.torch.grid_triton import on_device_of
+from blursynth.backends.torch.tensors import sent
 
 __all__ = ["srgb_decode", "srgb_encode"]
 
@@ -70,7 +71,7 @@ def srgb_encode(image: torch.Tensor, levels: Sequence[int]) -> torch.Tensor:
     image = image.contiguous()
     out = torch.empty_like(image)
     count = image[0].numel()
-    top = torch.tensor(levels, dtype=torch.float64, device=image.device)
+    top = sent(torch.tensor(levels, dtype=torch.float64), image.device)
     with on_device_of(image):
         _encode[(triton.cdiv(count, _BLOCK), len(image))](image, out, top, count, BLOCK=_BLOCK)
     return out

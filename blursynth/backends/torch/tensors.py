@@ -30,7 +30,7 @@ def as_array(tensor: torch.Tensor) -> NDArray[Any]:
 
 def as_tensor(array: NDArray[Any], like: torch.Tensor) -> torch.Tensor:
     """The array as a tensor on the device of ``like``; on shared memory if that is the CPU."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
+    return sent(torch.from_numpy(np.ascontiguousarray(array)), like.device)
 
 
 def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:

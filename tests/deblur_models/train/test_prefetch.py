@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from threading import Event
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from blursynth.errors import PictureError
 from deblur_models.data import Batch
 from deblur_models.device import arithmetic
 from deblur_models.train.prefetch import Prefetcher
@@ -53,11 +55,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def wait_stream(self, other: Stream) -> None:
             calls.append(f"{self.name} waits for {other.name}")
 
+        def wait_event(self, event: Event) -> None:
+            calls.append(f"{self.name} waits for the event of {event.stream}")
+
     class Event:
         def __init__(self, **_: Any) -> None:
             pass
 
-        def record(self) -> None:
+        def record(self, stream: Stream | None = None) -> None:
+            self.stream = stream.name if stream else "the current one"
             calls.append("event")
 
         def synchronize(self) -> None:
@@ -75,6 +81,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("side"))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("main"))
     monkeypatch.setattr(torch.cuda, "stream", within)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: calls.append(f"kept for {stream.name}"))
     return calls
@@ -82,20 +89,40 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_with_a_stream_the_next_batch_is_made_before_it_is_taken(calls: list[str]) -> None:
     timer = Timer(CUDA)
-    prefetcher = Prefetcher(iter([[0], [1]]), batch, CUDA, lambda: timer)
-    made = ["in side", "event", "event", "out of side"]
-    taken = ["main waits for side", "kept for main", "kept for main"]
-    assert calls == ["side waits for main"]
-    calls.clear()
-    assert prefetcher.take()[0].sources == ("0",)
-    assert calls == [*made, *taken], "the first one has nothing to be made beside"
-    calls.clear()
-    prefetcher.prefetch()
-    prefetcher.prefetch()
-    assert calls == made, "once, and nobody waits"
-    calls.clear()
-    assert prefetcher.take()[0].sources == ("1",)
-    assert calls == taken
+    made = ["in side", "event", "event", "event", "out of side"]
+    taken = ["main waits for the event of side", "kept for main", "kept for main"]
+    with closing(Prefetcher(iter([[0], [1]]), batch, CUDA, lambda: timer)) as prefetcher:
+        assert calls == ["side waits for main"]
+        calls.clear()
+        assert prefetcher.take()[0].sources == ("0",)
+        assert calls == [*made, *taken], "the first one has nothing to be made beside"
+        calls.clear()
+        prefetcher.prefetch()
+        prefetcher.prefetch()
+        assert prefetcher.take()[0].sources == ("1",)
+        assert calls == [*made, *taken], "once, and only its event is waited for"
+
+
+def test_the_program_goes_on_while_a_batch_is_made(calls: list[str]) -> None:
+    """What is slow, and what fails, does so in the thread; it is told when the batch is taken."""
+    began, may_end = Event(), Event()
+
+    def slow(number: Any) -> Batch:
+        began.set()
+        assert may_end.wait(60)
+        if number == 1:
+            raise PictureError("a picture is gone")
+        return batch(number)
+
+    timer = Timer(CUDA)
+    with closing(Prefetcher(iter([[0], [1]]), slow, CUDA, lambda: timer)) as prefetcher:
+        prefetcher.prefetch()
+        assert began.wait(60), "it is made although nobody takes it, and nobody waits for it"
+        may_end.set()
+        assert prefetcher.take()[0].sources == ("0",)
+        prefetcher.prefetch()
+        with pytest.raises(PictureError, match="a picture is gone"):
+            prefetcher.take()
 
 
 def test_times_of_a_device_are_read_when_they_are_asked_for(calls: list[str]) -> None:
