@@ -17,10 +17,10 @@ class Prefetcher:
     """The batches of a stage, each in its parts.
 
     On a CUDA device, :meth:`prefetch` starts a thread that reads, copies and blurs the next batch in a stream of its
-    own. Scenes with depth are made on the CPU, for which the thread waits until their pictures have come from the device;
-    neither the program nor the stream that trains waits with it. On other devices :meth:`prefetch` does nothing, and a
-    batch is prepared when it is taken. The batches are the same, and come in the same order. ``make`` creates the batch
-    of a part on the device.
+    own. Scenes with depth are made on the CPU, for which the thread waits until their pictures have come from the
+    device; neither the program nor the stream that trains waits with it. On other devices :meth:`prefetch` does
+    nothing, and a batch is prepared when it is taken. The batches are the same, and come in the same order. ``make``
+    creates the batch of a part on the device.
     """
 
     def __init__(

@@ -122,11 +122,12 @@ class WarpBlur(Degradation):
         # Missing depth or camera raises before any work starts.
         motions = [step.warps(frame, b) for b, step in enumerate(steps)]
         depths = [step.inverse_depth(frame, b) for b, step in enumerate(steps)]
-        library: Any = array_library(frame.image)
 
         def blurred(chosen: Sequence[int], part: Frame) -> Frame:
-            border, deep = Border(steps[chosen[0]].border), depths[chosen[0]] is not None
-            depth = library.concatenate([depths[b] for b in chosen]) if deep else None
+            border, depth = Border(steps[chosen[0]].border), depths[chosen[0]]
+            if len(chosen) > 1 and depth is not None:
+                library: Any = array_library(depth)
+                depth = library.concatenate([depths[b] for b in chosen])
             warps = [motions[b] for b in chosen]
             return part.with_image(for_array(part.image).warp_mean(part.image, warps, depth, border=border))
 

@@ -25,31 +25,33 @@ pretended_device = pytest.importorskip("pretended_device")
 PretendedDevice, Waits, CUDA = pretended_device.PretendedDevice, pretended_device.Waits, pretended_device.CUDA
 
 CAMERA = bs.Intrinsics(4.2, 2.8)
-HAND = {"exposure_s": 0.1, "pitch_mrad": 1.5, "yaw_mrad": 1.0, "roll_mrad": 30.0}
+HAND = {"exposure_s": 0.1, "pitch_mrad": 1.5, "yaw_mrad": 1.0, "roll_mrad": 30.0, "frames": 3}
 WARPS: list[bs.Degradation] = [
     bs.kinds.CameraShake(**HAND, seed=1),  # type: ignore[arg-type]
     bs.kinds.RollingShutter(**HAND, readout_s=0.03, seed=2),  # type: ignore[arg-type]
-    bs.kinds.Zoom(scale=1.1),
+    bs.kinds.Zoom(scale=1.1, frames=2),
     bs.kinds.CameraShake(**HAND, x_mm=2.0, seed=3),  # type: ignore[arg-type]
 ]
 UNIFORM: list[bs.Degradation] = [
-    bs.kinds.GaussianBlur(sigma_px=1.0),
-    bs.kinds.DiskBlur(diameter_px=4.0),
-    bs.kinds.LinearMotion(length_px=5.0, angle_deg=20.0),
-    bs.kinds.GaussianBlur(sigma_px=0.6, border="constant"),
+    bs.kinds.GaussianBlur(sigma_px=0.4),
+    bs.kinds.DiskBlur(diameter_px=2.0),
+    bs.kinds.LinearMotion(length_px=3.0, angle_deg=20.0),
+    bs.kinds.GaussianBlur(sigma_px=0.3, border="constant"),
 ]
 SCENES: list[bs.Degradation] = [
-    bs.kinds.Defocus(f_number=8.0, focus_distance_m=1.0),
-    bs.kinds.Defocus(f_number=4.0, focus_distance_m=2.0, blades=5),
+    bs.kinds.Defocus(f_number=2.5, focus_distance_m=1.0),
+    bs.kinds.Defocus(f_number=2.0, focus_distance_m=0.9, blades=5),
     bs.kinds.DepthParallax(length_mm=0.8, seed=2),
-    bs.kinds.Defocus(f_number=8.0, focus_distance_m=1.0, border="constant"),
+    bs.kinds.Defocus(f_number=2.5, focus_distance_m=1.0, border="constant"),
 ]
 
 
 def scenery(count: int, size_px: tuple[int, int]) -> bs.Frame:
     depth = np.full((count, *size_px), 2.0, np.float32)
-    depth[:, 2:9, 3:11] = 0.8
-    return replace(pictures("linear", batch=count, size_px=size_px), depth_m=depth, camera=(CAMERA,) * count)
+    depth[:, 2:6, 3:8] = 0.8
+    return replace(
+        pictures("linear", batch=count, channels=1, size_px=size_px), depth_m=depth, camera=(CAMERA,) * count
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_one_launch_for_pictures_with_blurs_of_their_own(
     steps: list[bs.Degradation], kernel: str, launches: int
 ) -> None:
     """Two where borders differ, or only some pictures look at the depth."""
-    frame = scenery(len(steps), (12, 14))
+    frame = scenery(len(steps), (8, 9))
     draws = [bs.Draw((("blur", step),)) for step in steps]
     expected = bs.apply(draws, frame).image
     device = PretendedDevice(may_wait=kernel == "_composite")
@@ -95,7 +97,7 @@ def test_a_batch_of_a_recipe_never_waits() -> None:
         assert pair.blurred.image.device == pair.sharp.image.device == CUDA
         assert sum(device.waits.values()) <= waits
         assert sum(device.launches.values()) <= 24, device.launches
-        assert sum(device.operations.values()) < 900, device.operations
+        assert sum(device.operations.values()) < 1000, device.operations
         # By way of pinned memory; but for the picture, and two tables that are sent once.
         assert device.sent - 3 <= device.pinned
 
