@@ -16,11 +16,29 @@ SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 
 
 def test_the_benchmark_runs_on_the_cpu() -> None:
-    small = ["--device", "cpu", "--height", "24", "--width", "32", "--repeat", "1", "--side", "32"]
+    small = ["--device", "cpu", "--height", "24", "--width", "32", "--repeat", "1", "--side", "32", "--steps", "2"]
     done = subprocess.run([sys.executable, str(SCRIPT), *small], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for operator in ("sensor, Bayer, all noise", "develop, Malvar", "JPEG, kornia", "default recipe"):
+    for operator in (
+        "sensor, Bayer, all noise",
+        "develop, Malvar",
+        "JPEG, 4:2:0",
+        "default recipe",
+        "patches per s",
+        "deblur train",
+    ):
         assert operator in done.stdout
+    assert "VIOLATED" not in done.stdout
+
+
+def test_without_a_device_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert ended.value.code == 2
+    assert "no CUDA device here" in capsys.readouterr().err
 
 
 def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
