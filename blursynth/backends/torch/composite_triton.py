@@ -525,7 +525,7 @@ def _run(
     patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, connected)
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     parts = part_weight.numel()
-    values, tables = _tables(kernel.cpu(), *(a.detach().cpu() for a in (start, dy, dx, weight)), parts)
+    values, tables = _tables(kernel.cpu(), start.cpu(), dy.cpu(), dx.cpu(), weight.detach().cpu(), parts)
     table, tables = sent(values, image.device, image.dtype), sent(tables, image.device)
     kept = image.new_empty(batch, parts, height, width) if transpose and connected else light
     each = _reaches(start.cpu(), dy.cpu(), dx.cpu(), parts)
