@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.threads import share_out, threads_to_use
+from blursynth.backends.threads import share_out, threads_to_use
 
 __all__ = ["farthest_seen"]
 
