@@ -422,7 +422,7 @@ def _around(
     """The window to return (None: all), and the reach of the steps around it; ``known`` if it is known already."""
     steps = len(draws[0].steps) if draws else 0
     if window is None and margin_px == 0:
-        return None, Reach((0,) * (steps + 1), (None,) * steps)
+        return None, known or Reach((0,) * (steps + 1), (None,) * steps)
     if window is None:
         reach = known or _reach_of(draws, frame)
         if reach is None or reach.needs_px[0] > margin_px:

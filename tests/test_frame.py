@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 from dataclasses import replace
@@ -13,6 +14,7 @@ from PIL import Image
 
 import blursynth as bs
 from blursynth.errors import InvalidValueError, PictureError
+from blursynth.frame import Deferred
 from blursynth.testing import pictures
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
@@ -320,3 +322,25 @@ def test_a_picture_of_one_value_is_sent_as_that_value(value: np.floating) -> Non
 def test_one_text_stands_for_all_pictures() -> None:
     frame = bs.Frame(np.zeros((2, 1, 4, 4), np.float32), "display", source="a.png")
     assert frame.source == ("a.png", "a.png")
+
+
+def test_deferred_depth_is_computed_when_it_is_read_and_once() -> None:
+    made: list[int] = []
+    depth = np.arange(1.0, 2 * 6 * 7 + 1).reshape(2, 6, 7)
+
+    def compute() -> np.ndarray:
+        made.append(1)
+        return depth
+
+    frame = pictures(batch=2, size_px=(6, 7)).with_image(np.zeros((2, 3, 6, 7), np.float32), depth_m=Deferred(compute))
+    part = frame.crop(1, 2, 4, 5)[1]
+    both = bs.Frame.stack([part, part])
+    assert frame.has_depth
+    assert part.has_depth
+    assert "depth_m" in repr(both)
+    assert not made
+    assert both.depth_m is not None
+    assert np.array_equal(both.depth_m[1], depth[1, 1:5, 2:7])
+    assert np.array_equal(copy.deepcopy(part).depth_m, part.depth_m)
+    assert frame.depth_m is depth
+    assert len(made) == 1

@@ -394,6 +394,51 @@ def test_a_draw_that_sees_the_frame_is_that_of_the_final_window(pictures: Path, 
     assert seeing.calls > 2 * 20  # some windows had to be moved
 
 
+def test_a_made_up_scene_is_computed_once_per_window_and_only_if_a_step_looks_at_it(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blursynth.dataset.render import Renderer
+
+    calls = []
+    surfaces = bs.kinds.LayeredDepth.surfaces
+
+    def counted(step: bs.kinds.LayeredDepth, frame: bs.Frame) -> Any:
+        calls.append(frame.size_px)
+        return surfaces(step, frame)
+
+    monkeypatch.setattr(bs.kinds.LayeredDepth, "surfaces", counted)
+    scene = bs.Random(bs.kinds.LayeredDepth, near_m=0.5, far_m=8.0)
+    camera = bs.kinds.SetIntrinsics(focal_length_mm=4.0, pixel_pitch_um=2.8)
+    for lens, most in ((bs.Random(bs.kinds.Defocus, f_number=8.0, focus_distance_m=bs.DepthQuantile(0.2, 0.8)), 1),
+                       (bs.Random(bs.kinds.GaussianBlur, sigma_px=1.0), 0)):  # fmt: skip
+        recipe = bs.Recipe([bs.kinds.Decode(), camera, scene, lens, bs.kinds.Encode()])
+        foreseen = plan(DatasetRequest(sources=pictures, recipe=recipe, count=8, size_px=32), trials=0)
+        renderer = Renderer(foreseen.spec, recipe, foreseen.scan.roots)
+        for index in range(8):
+            calls.clear()
+            placement = renderer.place(index)
+            windows = len(calls)
+            renderer.render(placement)
+            assert len(calls) == windows  # what placing found is used
+            assert most <= windows <= 3 * most
+
+
+def test_windows_come_from_everywhere_that_their_margin_allows(pictures: Path) -> None:
+    blur = bs.Random(bs.kinds.DiskBlur, diameter_px=9.0)
+    recipe = bs.Recipe([bs.kinds.Decode(), blur, bs.kinds.Encode()])
+    foreseen = plan(DatasetRequest(sources=pictures, recipe=recipe, count=300, size_px=64), trials=0)
+    from blursynth.dataset.render import Renderer
+
+    renderer = Renderer(foreseen.spec, recipe, foreseen.scan.roots)
+    windows = [(placement.source, placement.window) for placement in map(renderer.place, range(300))]
+    for source, (height, width) in enumerate((s.height, s.width) for s in foreseen.spec.sources):
+        for size, corners in ((height, {w.top for n, w in windows if n == source}),
+                              (width, {w.left for n, w in windows if n == source})):  # fmt: skip
+            assert min(corners) >= 4
+            assert max(corners) <= size - 64 - 4
+            assert len(corners) > 0.6 * (size - 64 - 7)
+
+
 def test_a_draw_that_reaches_too_far_is_refused_before_anything_is_written(pictures: Path, tmp_path: Path) -> None:
     """One sample in many: found by looking at the draws, not by dying in the middle."""
     rare = bs.OneOf((30, bs.kinds.Identity()), (1, bs.kinds.DiskBlur(diameter_px=400.0)))
