@@ -50,7 +50,7 @@ def test_warm_compiles_what_is_missing_and_says_where_it_is(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_the_first_pairs_of_a_warm_recipe_compile_nothing(tmp_path: Path) -> None:
     """All recipes that ship, in parallel; then a data set of each finds its kernels."""
-    assert _kernels(_run(tmp_path, "warm")) > 50
+    assert _kernels(_run(tmp_path, "warm")) > 30
     script = """
 import sys
 from blursynth.backends.compiling import kernels_compiled
