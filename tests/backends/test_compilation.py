@@ -183,6 +183,25 @@ def test_programs_can_show_what_is_compiled_but_not_what_is_loaded(
     assert [message for message in caplog.messages if "first use" in message] == caplog.messages[:1]
 
 
+@pytest.mark.parametrize("by_parts", [True, False])
+def test_helpers_of_a_kernel_work_in_it_and_alone(by_parts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With versions of numba that :data:`compilation.BY_PARTS` knows, and as others compile them."""
+    monkeypatch.setattr(compilation, "BY_PARTS", by_parts)
+    helper = compiled(_twice)
+
+    @compiled
+    def kernel(x: int) -> int:
+        if x < 0:
+            raise ValueError("negative")
+        return int(helper(x) + helper(x + 1.5))
+
+    assert kernel(3) == 15
+    assert helper(3) == 6
+    assert kernel(2) == 11
+    with pytest.raises(ValueError, match="negative"):
+        kernel(-1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="users and permissions as Linux has them")
 def test_a_read_only_installation_of_another_user() -> None:

@@ -2,7 +2,8 @@
 
 A kernel calls a dozen smaller functions. numba gives each of them a wrapper for calls from Python and one for calls
 from C, makes machine code of all three and keeps it in a file. Functions that only other kernels call get none of this
-here, which is a quarter of the time: they are optimized, and linked into those that call them.
+here, which is a quarter of the time: they are optimized, and linked into those that call them. That uses parts of numba
+which are not its interface, so it is done only with the versions that it was tested with; others compile everything.
 
 numba keeps compiled functions next to their source or in the user's cache, and refuses to compile if it can write to
 neither (read-only installations, containers without a home). The kernels are then kept in a private folder among the
@@ -23,11 +24,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core import config as numba_config
 from numba.core import sigutils
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.core.targetconfig import ConfigStack
@@ -35,6 +37,9 @@ from numba.core.targetconfig import ConfigStack
 from blursynth.backends.compiling import compiling
 
 __all__ = ["compiled", "kernel_folder"]
+
+BY_PARTS = numba.__version__.startswith("0.68.")
+"""Whether this version of numba was tested with :class:`_Part`."""
 
 config: Any = numba_config  # its attributes are set at run time
 _log = logging.getLogger(__name__)
@@ -46,8 +51,12 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return lambda function: compiled(function, **options)
     if config.DISABLE_JIT:
         return function
-    options = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy"} | options
-    kernel = _Kernel(function, targetoptions=options, pipeline_class=_Compiler)
+    options = {"nogil": True, "error_model": "numpy"} | options
+    if BY_PARTS:
+        options = {"nopython": True, "boundscheck": None} | options
+        kernel: Any = _Kernel(function, targetoptions=options, pipeline_class=_CompilerOfParts)
+    else:
+        kernel = numba.njit(pipeline_class=_Compiler, **options)(function)
     kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that tolerate errors
     return kernel
 
@@ -82,22 +91,30 @@ class _Kernel(CPUDispatcher):
             super().add_overload(cres)
 
 
-class _Compiler(CompilerBase):
-    """numba's compiler, without the wrappers that nobody calls."""
+class _Compiler(Compiler):
+    """numba's compiler, faster and with something to show meanwhile."""
+
+    _inside = False  # whether a kernel is being compiled, and this one is called by it; numba compiles one at a time
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         """Compile a function, as numba asks for it."""
-        if ConfigStack.top_or_none() is not None:  # a kernel that calls it is being compiled
+        if _Compiler._inside:
             return super().compile_extra(func)
         # Compiling makes millions of objects that live until it ends; searching them for garbage takes a sixth of it.
         collects = gc.isenabled()
         gc.disable()
+        _Compiler._inside = True
         try:
             with compiling(func.__qualname__):
                 return super().compile_extra(func)
         finally:
+            _Compiler._inside = False
             if collects:
                 gc.enable()
+
+
+class _CompilerOfParts(_Compiler):
+    """Without the wrappers that nobody calls."""
 
     def define_pipelines(self) -> list[Any]:
         """The passes over one function, which numba runs in this order."""
