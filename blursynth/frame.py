@@ -29,6 +29,8 @@ MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
 # scaling, -1..1 and 0..255.
 _LEAST_DISPLAY, _MOST_DISPLAY = -0.5, 1.5
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
 """The axes of an array of pictures: B pictures, C channels, H rows, W columns."""
 
@@ -515,11 +517,12 @@ class Frame:
                 f"Frame.image must be an array [B, C, H, W], got {_describe(image)}.",
                 fix="A single picture may be [C, H, W] or [H, W]; move channels first with np.moveaxis(image, -1, 0).",
             )
-        dtype = str(image.dtype).removeprefix("torch.")
-        if dtype not in ("float32", "float64"):
-            raise InvalidValueError(
-                f"Frame.image must be float32 or float64, got {dtype}.", why=_why_not(dtype), fix=_fix_of_dtype(dtype)
-            )
+        # Names of NumPy's types are slow, and frames are many.
+        if type(image) is not np.ndarray or image.dtype not in _FLOATS:
+            dtype = str(image.dtype).removeprefix("torch.")
+            if dtype not in ("float32", "float64"):
+                what = f"Frame.image must be float32 or float64, got {dtype}."
+                raise InvalidValueError(what, why=_why_not(dtype), fix=_fix_of_dtype(dtype))
         while image.ndim < 4:
             image = image[None]
         batch, channels, height, width = image.shape
