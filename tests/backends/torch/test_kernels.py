@@ -74,7 +74,7 @@ def test_slope_by_depth(border: Border, device: str) -> None:
 def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
     """What the kernels take beside the picture."""
     whole = (scene.order, scene.kernel, scene.hidden)
-    optional = (scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_center)
+    optional = (scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_center, scene.farthest)
     return (
         *(torch.from_numpy(a) for a in whole),
         *taps(scene.psf),
