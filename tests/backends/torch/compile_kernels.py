@@ -26,6 +26,7 @@ WHOLE = {
     "column_place",
     "first",
     "order",
+    "farthest",
     "kernel",
     "tile_reach",
     "with_weight",
@@ -75,7 +76,7 @@ def main(capability: int) -> None:
             for transpose in (False, True):
                 options = {"FARTHEST": -(2**31), "BORDER": border, "SCENE_BORDER": min(border, 1), **tile}
                 for new in (False, True):
-                    options |= {"MIXED": new, "SLOPED": new, "CONNECTED": new, "CHANNELS": 4}
+                    options |= {"MIXED": new, "SLOPED": new, "CONNECTED": new, "LIMITED": new, "CHANNELS": 4}
                     compiled(composite._composite, number, target, TRANSPOSE=transpose, **options)
         compiled(convolve._fold, number, target, COLUMNS=128)
         compiled(srgb._decode, number, target, BLOCK=1024)
@@ -101,7 +102,7 @@ def main(capability: int) -> None:
     compiled(warp_mean._warp, "fp32", target, BORDER=2, MODE=0, **options)
     options = {"FARTHEST": -(2**31), "parts": 1, **size, **tile}
     options |= {"BORDER": 2, "SCENE_BORDER": 2, "CHANNELS": 1, "MIXED": False, "SLOPED": True, "CONNECTED": True}
-    compiled(composite._composite, "fp32", target, TRANSPOSE=True, **options)
+    compiled(composite._composite, "fp32", target, TRANSPOSE=True, LIMITED=False, **options)
     options = {**dict.fromkeys(("COLORS", "PATTERN", "TAILS", "ROWS", "COLUMNS"), False), "outs": 1, **size}
     compiled(sensor._sensor, "fp32", target, NOISE=False, BLOCK=512, **options)
     compiled(sensor._settle, "fp32", target, BLOCK=64, **options)
