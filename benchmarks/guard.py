@@ -2,8 +2,9 @@
 
 ``python benchmarks/run.py guard`` measures a handful of ratios, each of ours over something of other people's or the
 floor of a data set, timed in turn in one process of one thread, and exits with 1 if one is more than ``WORSE`` times
-the one in the file, twice. With ``--update`` it writes the file. Ratios of processor times hold on busy machines, and
-roughly on other processors; after a change of the machine or of a peer's version, write the file there first.
+the one in the file, twice. Ratios of processor times hold on busy machines, but vectors of another width change them,
+so the file has a table for each kind of processor; on one that it does not know, nothing is compared. With ``--update``
+it writes the table of this one, also after a change of a peer's version.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import tomli_w
 import uniform_blur
 import warp
-from measure import in_worker, machine, processor_time_of_each, table
+from measure import in_worker, processor, processor_time_of_each, table
 from pipeline import FLOOR, rendered
 from reading import readers
 
@@ -36,8 +37,8 @@ SIZE = 256
 FLOOR_PAIRS = 64
 PAIRS = {"default": 16, "mixed": 6, "street": 4}  # of these recipes
 Work = Callable[[], object]
-HEAD = """# Least processor time of ours over that of the reference, in one thread. Written by
-# `python benchmarks/run.py guard --update` on {machine}
+HEAD = """# Least processor time of ours over that of the reference, in one thread, by processor.
+# Written by `python benchmarks/run.py guard --update`.
 """
 
 
@@ -112,13 +113,18 @@ def measured() -> dict[str, float]:
 def main(*, update: bool = False) -> int:
     """Exit status: 1 if something is more than ``WORSE`` times slower than it was."""
     now = in_worker(measured)
+    known = tomllib.loads(FILE.read_text("utf-8"))
     if update:
         again = in_worker(measured)
-        least = {name: float(f"{min(ratio, again[name]):.3g}") for name, ratio in now.items()}
-        FILE.write_text(HEAD.format(machine=machine()) + tomli_w.dumps(least), "utf-8")
+        known[processor()] = {name: float(f"{min(ratio, again[name]):.3g}") for name, ratio in now.items()}
+        FILE.write_text(HEAD + tomli_w.dumps(known), "utf-8")
         print(FILE.read_text("utf-8"))
         return 0
-    before = tomllib.loads(FILE.read_text("utf-8"))
+    before = known.get(processor())
+    if before is None:
+        print(table(["processor time of ours / of the reference", "now"], [[n, f"{r:.3g}"] for n, r in now.items()]))
+        print(f"{FILE.name} has no ratios of {processor()}: run python benchmarks/run.py guard --update here first.")
+        return 0
     if slower(now, before):  # a busy machine, perhaps: once more, and what counts is the better of the two
         again = in_worker(measured)
         now = {name: min(ratio, again[name]) for name, ratio in now.items()}
@@ -132,7 +138,7 @@ def main(*, update: bool = False) -> int:
     for name in worse:
         print(f"{name}: more than {WORSE} times what it was, or not in {FILE.name}.")
     if worse:
-        print("If it is meant, or the machine is another: python benchmarks/run.py guard --update.")
+        print("If it is meant: python benchmarks/run.py guard --update.")
     return int(bool(worse))
 
 

@@ -32,10 +32,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine() -> str:
-    """Processor, cores, memory, system and interpreter in one line, with no name of the host."""
-    model, memory = platform.processor() or platform.machine(), ""
-    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+def processor() -> str:
+    """Model, family and widest vectors of the processor."""
+    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():
         fields = dict(line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line)
         fields = {key.strip(): value.strip() for key, value in fields.items()}
@@ -43,9 +42,15 @@ def machine() -> str:
         vectors = [name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()]
         family = f" family {fields['cpu family']} model {fields['model']}" if "cpu family" in fields else ""
         model += family + (f", {vectors[0]}" if vectors else "")
+    return model
+
+
+def machine() -> str:
+    """Processor, cores, memory, system and interpreter in one line, with no name of the host."""
+    memory, meminfo = "", Path("/proc/meminfo")
     if meminfo.exists():
         memory = f", {int(meminfo.read_text().split()[1]) / 2**20:.0f} GiB"
-    return f"{model}, {cores()} cores{memory}, {platform.system()}, Python {platform.python_version()}"
+    return f"{processor()}, {cores()} cores{memory}, {platform.system()}, Python {platform.python_version()}"
 
 
 def version(package: str) -> str:

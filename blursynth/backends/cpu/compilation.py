@@ -56,7 +56,8 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         options = {"nopython": True, "boundscheck": None} | options
         kernel: Any = _Kernel(function, targetoptions=options, pipeline_class=_CompilerOfParts)
     else:
-        kernel = numba.njit(pipeline_class=_Compiler, **options)(function)
+        njit: Any = numba.njit
+        kernel = njit(pipeline_class=_Compiler, **options)(function)
     kernel._cache = _cache_of(function)  # what its enable_caching() sets, with caches that tolerate errors
     return kernel
 
