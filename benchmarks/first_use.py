@@ -21,7 +21,7 @@ import skimage
 from measure import machine, table, version
 
 RECIPES = ("default", "mixed", "street")
-PHOTOGRAPH = str(Path(skimage.__file__).parent / "data" / "coffee.png")
+PHOTOGRAPH = str(Path(skimage.__file__).parent / "data" / "astronaut.png")
 IMPORTS = {
     "numpy and pydantic": "import numpy, pydantic",
     "`import blursynth`": "import blursynth",
