@@ -325,7 +325,11 @@ class Renderer:
 
     def known_reach(self, placement: Placement) -> Reach | None:
         """The reach of a sample that was placed last; None of others."""
-        return self._latest[1] if self._latest is not None and self._latest[0] is placement else None
+        if self._latest is None:
+            return None
+        latest, reach = self._latest  # the placement may have got its number of windows passed over since
+        alike = latest.draw is placement.draw and (latest.source, latest.window) == (placement.source, placement.window)
+        return reach if alike else None
 
     def _picture(self, source: int) -> _Picture:
         """A decoded picture with its maps, from a least-recently-used cache."""

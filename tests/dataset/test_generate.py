@@ -412,7 +412,8 @@ def test_a_made_up_scene_is_computed_once_per_window_and_only_if_a_step_looks_at
     for lens, most in ((bs.Random(bs.kinds.Defocus, f_number=8.0, focus_distance_m=bs.DepthQuantile(0.2, 0.8)), 1),
                        (bs.Random(bs.kinds.GaussianBlur, sigma_px=1.0), 0)):  # fmt: skip
         recipe = bs.Recipe([bs.kinds.Decode(), camera, scene, lens, bs.kinds.Encode()])
-        foreseen = plan(DatasetRequest(sources=pictures, recipe=recipe, count=8, size_px=32), trials=0)
+        request = DatasetRequest(sources=pictures, recipe=recipe, count=8, size_px=32, min_detail=0.001)
+        foreseen = plan(request, trials=0)
         renderer = Renderer(foreseen.spec, recipe, foreseen.scan.roots)
         for index in range(8):
             calls.clear()
