@@ -451,8 +451,10 @@ def rasterize_samples(
         keeps the original's formulas: its path lies one pixel further down and right, and its first sample has no
         weight.
 
-    Notes ----- The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down
-    and right. Samples outside the canvas lose their light, as recorded in ``lost``; the port stops with an index error
+    Notes
+    -----
+    The PSF is not centered: in the port the middle of the path lies 1.75 px off the origin on average, down and right.
+    Samples outside the canvas lose their light, as recorded in ``lost``; the port stops with an index error
     where a path touches the last pixel.
     """
     position = np.asarray(position_px, np.float64)
