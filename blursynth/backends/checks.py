@@ -63,6 +63,17 @@ def check_image(image: object) -> None:
         raise InvalidValueError(f"image is empty: shape {image.shape}.", fix="Leave such pictures out.")
 
 
+def check_colors(image: Any, change: Any = None) -> None:
+    """Raise ``InvalidValueError`` unless it is ``[B, 3, H, W]``, and a change of it has as many channels, or one."""
+    shape = tuple(image.shape)
+    if len(shape) != 4 or shape[1] != 3:
+        raise InvalidValueError(f"Colors are those of pictures [B, 3, H, W], got {shape}.")
+    if change is not None and tuple(change.shape) not in (shape, (shape[0], 1, *shape[2:])):
+        raise InvalidValueError(
+            f"The change of a picture {shape} must have its shape, or one channel, got {tuple(change.shape)}."
+        )
+
+
 def check_plane(name: str, plane: Any, shape: Sequence[int]) -> None:
     """Raise ``InvalidValueError`` unless there is a finite number per pixel of such pictures; this looks at values."""
     expected = (shape[0], *shape[2:])
@@ -290,16 +301,16 @@ def check_development(shape: Sequence[int], parameters: DevelopParameters) -> No
 
 
 def check_guided(
-    strength: Any, radius_px: Any, batch: int, *, traced: bool = False
+    strength: Any, radius_px: Any, planes: tuple[int, int], *, traced: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The numbers of the guided filter, after a check that there is one of each for every picture."""
+    """The numbers of the guided filter, after a check that there is one of each for every plane ``[B, C]``."""
     strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
-    if strength.shape != (batch,) or not (traced or bool((np.isfinite(strength) & (strength >= 0)).all())):
+    if strength.shape != planes or not (traced or bool((np.isfinite(strength) & (strength >= 0)).all())):
         raise InvalidValueError(
-            f"strength must be one finite number >= 0 for each of the {batch} pictures, got {strength.tolist()}."
+            f"strength must be one finite number >= 0 for each of the {planes} planes, got {strength.tolist()}."
         )
-    if radius_px.shape != (batch,) or not (traced or (radius_px.dtype.kind in "iu" and bool((radius_px >= 1).all()))):
+    if radius_px.shape != planes or not (traced or (radius_px.dtype.kind in "iu" and bool((radius_px >= 1).all()))):
         raise InvalidValueError(
-            f"radius_px must be one integer >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
+            f"radius_px must be one integer >= 1 for each of the {planes} planes, got {radius_px.tolist()}."
         )
     return strength, radius_px.astype(np.int64)

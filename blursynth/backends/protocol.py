@@ -306,9 +306,21 @@ class Backend(Protocol):
         """What edge-preserving smoothing adds, ``E[s m] - E[s] x``: the guided filter with itself as the guide.
 
         E is the mean over a square window of ``2 radius_px + 1``, ``m = E[x]``, ``s = c^2 / (c^2 + E[(x - m)^2])``. c
-        is the ``strength`` ``[B]``: the contrast of which half is smoothed, in the picture's units, >= 0; 0 gives 0.
-        ``radius_px`` ``[B]`` is >= 1. Each channel is its own guide; the border is reflected. Differentiable by the
+        is the ``strength`` ``[B, C]``: the contrast of which half is smoothed, in the picture's units, >= 0; 0 gives 0.
+        ``radius_px`` ``[B, C]`` is >= 1. Each channel is its own guide; the border is reflected. Differentiable by the
         picture, once.
+        """
+        ...
+
+    def luma_chroma(self, image: Any) -> Any:
+        """``Y, R - Y, B - Y`` ``[B, 3, H, W]`` of an encoded picture, ``Y = .299 R + .587 G + .114 B``."""
+        ...
+
+    def change_luma_chroma(self, image: Any, change: Any) -> Any:
+        """The picture ``[B, 3, H, W]`` with ``change`` added to its :meth:`luma_chroma`, clipped to 0..1.
+
+        ``change`` is ``[B, 3, H, W]``, or ``[B, 1, H, W]`` of the luma alone. NaN stays NaN. The derivative is 0 where
+        the result is clipped.
         """
         ...
 

@@ -462,8 +462,13 @@ CASES: dict[str, list[Case]] = {
         Case(
             "radii",
             between(27, 0, 1, 3, 2, 9, 11),
-            {"strength": np.array([0.1, 0, 0.3]), "radius_px": np.array([1, 2, 3])},
+            {"strength": np.array([[0.1, 0.2], [0, 0.1], [0.3, 0]]), "radius_px": np.array([[1, 2], [2, 1], [3, 9]])},
         )
+    ],
+    "luma_chroma": [Case("colors", between(28, 0, 1, 2, 3, 5, 19), {})],
+    "change_luma_chroma": [
+        Case("all", between(29, 0.4, 0.6, 2, 3, 5, 19), {}, {"change": between(30, -0.1, 0.1, 2, 3, 5, 19)}),
+        Case("luma", between(29, 0, 1, 2, 3, 5, 19), {}, {"change": normal(30, 2, 1, 5, 19)}, smooth=False),
     ],
     "smooth_depth": _smooth_depth(),
     "surface_edges": _surface_edges(),

@@ -67,14 +67,16 @@ class HighlightExpansion(Degradation):
                 f"The luminance needs pictures of 1 or 3 channels, got {frame.channels}.",
                 fix="Use measure='largest', or 'channel'.",
             )
+        # Most windows hold nothing so bright. Of a tensor this is not asked: it may be on a device, which would wait.
+        if isinstance(image, np.ndarray) and not bool((image > threshold).any()):
+            return frame
         brightness: Any = 0
         for measure in sorted(measures):
             share_of = _brightness(image, measure)
             if len(measures) > 1:
                 share_of = share_of * per_picture([step.measure == measure for step in steps], image)
             brightness = brightness + share_of if len(measures) > 1 else share_of
-        # Most windows hold nothing so bright. Of a tensor this is not asked: it may be on a device, which would wait.
-        if isinstance(image, np.ndarray) and bool((brightness.max(axis=(1, 2, 3), keepdims=True) <= threshold).all()):
+        if isinstance(image, np.ndarray) and not bool((brightness > threshold).any()):
             return frame
         base = ((brightness - threshold) / (1 - threshold)).clip(0, 1)
         # By products: a library's power may give other bits for another shape of the array.
