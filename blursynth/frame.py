@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError, PictureError, did_you_mean
 
 __all__ = [
-    "MOSAICS", "Border", "Deferred", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "check_values",
-    "per_picture",
+    "MOSAICS", "Border", "Deferred", "Encoding", "Frame", "Intrinsics", "RawMetadata", "Window", "array_library",
+    "check_values", "per_picture",
 ]  # fmt: skip
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -33,6 +33,10 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
 """The axes of an array of pictures: B pictures, C channels, H rows, W columns."""
+
+
+Window = tuple[int, int, int, int]
+"""A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
 
 
 class Encoding(StrEnum):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border
+from blursynth.frame import Border, Window
 from blursynth.physics.batches import of_shape
 from blursynth.physics.color import MAX_LEVELS
 from blursynth.physics.development import DevelopParameters
@@ -182,6 +182,15 @@ def check_scene(shape: Sequence[int], scene: Scene, border: Border | str) -> Bor
             f"The scene must have the shape {expected} of the pictures, got {tuple(scene.order.shape)}."
         )
     return border
+
+
+def window_within(shape: Sequence[int], window: Window | None) -> Window:
+    """A part of pictures of this shape, by default all, after a check that it lies within them."""
+    height, width = shape[2:]
+    top, left, rows, columns = window = window or (0, 0, height, width)
+    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
+        raise InvalidValueError(f"The window {window} does not lie within pictures of {height} x {width} px.")
+    return window
 
 
 def check_bands(shape: Sequence[int], rows: Bands, columns: Bands, size_px: Sequence[int] | None = None) -> None:

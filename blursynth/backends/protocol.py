@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, array_library
+from blursynth.frame import Border, Window, array_library
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.object_layout import ObjectLayout
 from blursynth.physics.point_spread import PointSpreads
@@ -160,14 +160,17 @@ class Backend(Protocol):
         """
         ...
 
-    def composite(self, image: Any, scene: Scene | Sequence[Scene], *, border: Border) -> Any:
+    def composite(
+        self, image: Any, scene: Scene | Sequence[Scene], *, border: Border, window: Window | None = None
+    ) -> Any:
         """Spread the light of every patch of a scene, with nearer slices covering farther ones.
 
         The definition is :func:`blursynth.backends.oracle.composite.composite`. With ``CONSTANT`` the scene continues
         as with ``REPLICATE``, but black. There is no derivative by the scene: which surface covers which is a matter of
         order, and the shares of light are cut off (``min``) where nearer surfaces leave no room. For a derivative
         through depth use :meth:`convolve_varying`, which has no occlusion. A list has the scene of each picture, with
-        parts that are alike; the result is that of each by itself, in one launch on CUDA devices.
+        parts that are alike; the result is that of each by itself, in one launch on CUDA devices. With ``window`` the
+        result is that part of the whole one.
         """
         ...
 

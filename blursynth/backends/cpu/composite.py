@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES
-from blursynth.backends.checks import check_image, check_one_each, check_scene
+from blursynth.backends.checks import check_image, check_one_each, check_scene, window_within
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.threads import share_out, threads_to_use
-from blursynth.frame import Border
+from blursynth.frame import Border, Window
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
 
@@ -42,7 +42,6 @@ _TILE_HEIGHT, _TILE_WIDTH = 32, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _CELL = 8  # px
 _STILL, _SURFACE, _EDGES = 0, 1, 2  # what a cell may have in its reach
-_WRAP = BORDER_CODES[Border.CIRCULAR]
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _NONE, _LOW, _HIGH, _MUCH = NEARLY_WHOLE
 _RISE, _FALL, _GOES_ON = 1.0 / (_LOW - _NONE), 1.0 / (_MUCH - _HIGH), 1.0 / GOES_ON
@@ -141,7 +140,8 @@ def _places(first, count, size, border, surface, outside):
 
 @_compiled
 def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
-    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind)``, sorted by slice.
+    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind, -1)``, sorted by
+    slice.
 
     Kinds are visible patches, hidden ones, and places where a visible surface is missing. ``sort[0, s]`` is where slice
     s begins in ``sort[1]``.
@@ -174,7 +174,7 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
                     and x + extent[k, 2] < size[1]
                 ):
                     runs[count, 0], runs[count, 1], runs[count, 2] = s - lowest, k, y
-                    runs[count, 3], runs[count, 4], runs[count, 5] = x, end - j, kind
+                    runs[count, 3], runs[count, 4], runs[count, 5], runs[count, 6] = x, end - j, kind, -1
                     begin[s - lowest + 1] += 1
                     count += 1
                 j = end
@@ -191,45 +191,47 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
 
 
 @_compiled
-def _cells_of(scene, united, height, width, reach, whole, border):
-    """What is within reach of every cell of the picture: light that stays in place, one surface, or edges.
+def _cells_of(scene, united, window, height, width, reach, whole, border):
+    """What is within reach of every cell of the window: light that stays in place, one surface, or edges.
 
     ``whole`` says whether one surface is known to cover everything, so that nothing else needs to be known of it.
     """
     order, kernel, there = scene[0], scene[1], scene[2]
-    down, across = (height + _CELL - 1) // _CELL, (width + _CELL - 1) // _CELL
-    own = np.zeros((down, across), np.uint8)
-    low, high = np.full((down, across), 2**31 - 1, np.int32), np.full((down, across), -(2**31), np.int32)
+    top, left, rows, columns = window
+    down, across = (rows + _CELL - 1) // _CELL, (columns + _CELL - 1) // _CELL
+    around = (reach + _CELL - 1) // _CELL
+    own = np.zeros((down + 2 * around, across + 2 * around), np.uint8)
+    low, high = np.full(own.shape, 2**31 - 1, np.int32), np.full(own.shape, -(2**31), np.int32)
     blurs = np.zeros(len(united), np.bool_)
     for k in range(len(united)):
         blurs[k] = united[k, 0] != 0 or united[k, 1] != 0 or united[k, 2] != 0 or united[k, 3] != 0
-    for y in range(height):
-        for x in range(width):
-            p, i, j = y * width + x, y // _CELL, x // _CELL
+    row_at, column_at = np.empty(rows + 2 * reach, np.int64), np.empty(columns + 2 * reach, np.int64)
+    dark = np.empty(max(rows, columns) + 2 * reach, np.bool_)
+    _places(top - reach, row_at.size, height, border, row_at, dark)
+    _places(left - reach, column_at.size, width, border, column_at, dark)
+    first = around * _CELL - reach
+    for y in range(row_at.size):
+        row, i = row_at[y] * width, (y + first) // _CELL
+        for x in range(column_at.size):
+            p, j = row + column_at[x], (x + first) // _CELL
             low[i, j], high[i, j] = min(low[i, j], order[0, p]), max(high[i, j], order[0, p])
             own[i, j] |= blurs[kernel[0, p]]
             for kind in range(1, there.shape[0]):
                 own[i, j] |= 2 * there[kind, p]
-    # Under a continuation that wraps around, the last cells may be cut off, so one more is in reach.
-    around = (reach + _CELL - 1) // _CELL + (border == _WRAP)
     cells = np.empty((down, across), np.uint8)
     for i in range(down):
         for j in range(across):
-            found, least, most = 0, low[i, j], high[i, j]
-            for v in range(i - around, i + around + 1):
-                for u in range(j - around, j + around + 1):
-                    a, b = v, u
-                    if border == _WRAP:
-                        a, b = v % down, u % across
-                    if 0 <= a < down and 0 <= b < across:
-                        found |= own[a, b]
-                        least, most = min(least, low[a, b]), max(most, high[a, b])
+            found, least, most = 0, 2**31 - 1, -(2**31)
+            for v in range(i, i + 2 * around + 1):
+                for u in range(j, j + 2 * around + 1):
+                    found |= own[v, u]
+                    least, most = min(least, low[v, u]), max(most, high[v, u])
             cells[i, j] = _STILL if found == 0 else _SURFACE if whole and found == 1 and least == most else _EDGES
     return cells
 
 
 @_compiled
-def _boxes_of(cells, height, width, tile_height, tile_width, gap):
+def _boxes_of(cells, window, tile_height, tile_width, gap):
     """Boxes ``(top, left, rows, columns, kind)`` of cells of a kind that together hold all that is not still."""
     down, across = cells.shape
     rows, columns = max(1, tile_height // _CELL), max(1, tile_width // _CELL)
@@ -244,9 +246,10 @@ def _boxes_of(cells, height, width, tile_height, tile_width, gap):
                 for i in range(top, bottom):
                     found = max(found, cells[i, j])
             if begin >= 0 and (j == across or j - begin >= columns or (found > 0 and found != kind) or j - last > gap):
-                boxes[count, 0], boxes[count, 1], boxes[count, 4] = top * _CELL, begin * _CELL, kind
-                boxes[count, 2] = min(bottom * _CELL, height) - top * _CELL
-                boxes[count, 3] = min((last + 1) * _CELL, width) - begin * _CELL
+                boxes[count, 0], boxes[count, 1] = window[0] + top * _CELL, window[1] + begin * _CELL
+                boxes[count, 4] = kind
+                boxes[count, 2] = min(bottom * _CELL, window[2]) - top * _CELL
+                boxes[count, 3] = min((last + 1) * _CELL, window[3]) - begin * _CELL
                 count += 1
                 begin = -1
             if found > 0:
@@ -278,7 +281,7 @@ def _cover_of(
         if sloped:
             share *= _stretch(slope, surface[kind, p], down, right)
         values[n] = share
-    for n in range(length, length + VECTOR):
+    for n in range(length, (length + VECTOR - 1) // VECTOR * VECTOR):
         values[n] = 0.0
 
 
@@ -290,46 +293,42 @@ def _load(
     """The light and the coverage of a run's patches, pixel by pixel."""
     channels = image.shape[0]
     lanes = channels + 1
-    sloped, edges = slope.size > 0, mixed.size > 0
     # As nearly everywhere: visible patches, one beside the other in the picture, whose light is that of their pixels.
     begin, end = column_at[at], column_at[at + length - 1] + 1
     plain = kind == 0 and end - begin == length
-    if plain:
-        for c in range(channels):
-            colors, lane = image[c, row + begin : row + end], values[c::lanes]
-            for n in range(length):
-                lane[n] = colors[n]
-        coverage = values[channels::lanes]
+    if plain and channels == 3:
         for n in range(length):
-            coverage[n] = 1.0
-    if plain and not edges and not sloped and not all_dark and not column_dark[at] and not column_dark[at + length - 1]:
-        values[length * lanes : length * lanes + VECTOR] = 0.0
-        return
-    for n in range(length):
-        p = row + column_at[at + n]
-        o = n * lanes
-        m = mixed[p] if edges else -1
-        if m < 0:
-            if not plain:
-                place = light[kind, p]
+            p, o = row + begin + n, n * 4
+            values[o], values[o + 1], values[o + 2], values[o + 3] = image[0, p], image[1, p], image[2, p], 1.0
+    else:
+        for n in range(length):
+            p = row + column_at[at + n]
+            if kind == 1:
+                p = light[p]
+            for c in range(channels):
+                values[n * lanes + c] = image[c, p]
+            values[n * lanes + channels] = 1.0
+    if mixed.size:
+        for n in range(length):
+            p = row + column_at[at + n]
+            m = mixed[p]
+            if m >= 0:
+                w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
+                a, b, d = table[m, w], table[m, w + 1], table[m, w + 2]
                 for c in range(channels):
-                    values[o + c] = image[c, place]
-                values[o + channels] = 1.0
-        else:
-            w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
-            for c in range(channels):
-                values[o + c] = (
-                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, color] + table[m, w + 2] * image[c, hidden]
-                )
-            values[o + channels] = table[m, 6] if kind == 0 else 1.0
-        if sloped:
-            factor = _stretch(slope, surface[kind, p], down, right)
-            for c in range(lanes):
-                values[o + c] *= factor
-        if all_dark or column_dark[at + n]:
-            for c in range(channels):
-                values[o + c] = 0.0
-    for o in range(length * lanes, length * lanes + VECTOR):
+                    values[n * lanes + c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
+                values[n * lanes + channels] = table[m, 6] if kind == 0 else 1.0
+    if slope.size > 0:
+        for n in range(length):
+            factor = _stretch(slope, surface[kind, row + column_at[at + n]], down, right)
+            for o in range(n * lanes, (n + 1) * lanes):
+                values[o] *= factor
+    if all_dark or column_dark[at] or column_dark[at + length - 1]:
+        for n in range(length):
+            if all_dark or column_dark[at + n]:
+                for o in range(n * lanes, n * lanes + channels):
+                    values[o] = 0.0
+    for o in range(length * lanes, (length * lanes + VECTOR - 1) // VECTOR * VECTOR):
         values[o] = 0.0
 
 
@@ -362,9 +361,9 @@ def _seen_of(shown, hid, scale, left):
 
 
 @_compiled
-def _finish(held, lanes, o, scale, room, q, share, result, p):
+def _finish(held, waiting, lanes, o, scale, room, q, share, result):
     """Finish the current slice at a pixel: as much of it as has room is seen, and the rest of what is hidden waits."""
-    shown, hid, left = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q]
+    shown, hid, left, p = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q], q * lanes
     if shown + hid > NOTHING_SEEN and left > 0.0:
         of_shown, of_hid = _seen_of(shown, hid, scale, left)
         if of_shown > 0.0:
@@ -376,46 +375,48 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
             seen = of_hid / hid
             for c in range(lanes):
                 result[p + c] += share * seen * held[o + lanes + c]
-                held[o + 2 * lanes + 4 + c] += (scale - seen) * held[o + lanes + c]
+                waiting[p + c] += (scale - seen) * held[o + lanes + c]
         left -= of_shown + of_hid
         room[q] = left if left >= NOTHING_SEEN else 0.0
     held[o + 2 * lanes] = 0.0  # nothing waits to be complete
 
 
 @_compiled
-def _finish_last(held, lanes, o, room, q, share, result):
+def _finish_last(held, waiting, lanes, o, room, q, share, result):
     """Finish a pixel where no slice follows: the current one is complete, and room that is left shows what waits."""
-    end = o + 3 * lanes + 4
     if held[o + 2 * lanes] > 0.0:
         covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
         together = held[o + 2 * lanes] + held[o + 2 * lanes + 1]
         scale = _scale(covered, held[o + 2 * lanes + 2], held[o + 2 * lanes + 3], together, 0.0)
-        _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
-    rest = held[end - 1]
+        _finish(held, waiting, lanes, o, scale, room, q, share, result)
+    p = q * lanes
+    rest = waiting[p + lanes - 1]
     if rest > NOTHING_SEEN and room[q] > 0.0:
         factor = share * min(1.0, room[q] / rest)
         for c in range(lanes):
-            result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
-    if rest != 0.0:
-        for c in range(o + 2 * lanes + 4, end):
-            held[c] = 0.0
+            result[p + c] += factor * waiting[p + c]
 
 
 @_compiled
-def _finish_row(held, line, width, columns, lanes, room, share, result):
-    for x in range(columns):
+def _finish_row(held, waiting, waits, line, width, lanes, room, room_from, room_to, share, result):
+    """Finish a row where no slice follows; where no room is left, all is finished."""
+    for x in range(room_from[line], room_to[line]):
         q = line * width + x
-        _finish_last(held, lanes, q * (3 * lanes + 4), room, q, share, result)
+        if room[q] > 0.0:
+            _finish_last(held, waiting, lanes, q * (2 * lanes + 4), room, q, share, result)
+    if waits[line]:
+        waiting[line * width * lanes : (line + 1) * width * lanes] = 0.0
+        waits[line] = False
 
 
 @_compiled
-def _farthest_of_tile(plane, top, left, size, width, tile_width, farthest):
+def _farthest_of_tile(plane, top, left, size, width, pitch, farthest):
     """Which slice is the farthest that is seen at every pixel of a tile."""
     farthest[:] = -(2**31)
     if plane.size:
         for i in range(size[0]):
             for j in range(size[1]):
-                farthest[i * tile_width + j] = plane[(top + i) * width + left + j]
+                farthest[i * pitch + j] = plane[(top + i) * width + left + j]
 
 
 @_compiled
@@ -432,7 +433,7 @@ def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
 @_compiled
 def _hold_row(
     sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
-    room, room_from, room_to, touched, hid, gone, held, last, carry, farthest, result,
+    room, room_from, room_to, touched, hid, gone, held, waiting, waits, last, carry, farthest, result,
 ):  # fmt: skip
     """Hold a slice in one row of the tile. The slice before it is complete where this one is. The row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
@@ -459,6 +460,7 @@ def _hold_row(
         gone_carry += gone_sums[gone_row + x]
     misses = gone_end > gone_begin or gone_sum_end > gone_sum_begin
     hides = hid_end > hid_begin or hid_sum_end > hid_sum_begin
+    waits[line] = waits[line] or hides
     for x in range(start, stop):
         q = line * width + x
         u = row + x * lanes
@@ -482,9 +484,9 @@ def _hold_row(
         here, left = shown + behind, room[q]
         if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
-        o = q * (3 * lanes + 4)
+        o = q * (2 * lanes + 4)
         if number < farthest[q]:
-            _finish_last(held, lanes, o, room, q, share, result)
+            _finish_last(held, waiting, lanes, o, room, q, share, result)
             room[q] = 0.0
             continue
         before, together, cover, given = held[o + 2 * lanes], here + away, 0.0, 0.0
@@ -500,7 +502,7 @@ def _hold_row(
             else:
                 scale = _scale(covered, cover, given, before, 0.0)
                 before, cover, given = 0.0, 0.0, 0.0
-            _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
+            _finish(held, waiting, lanes, o, scale, room, q, share, result)
             left = room[q]
             if left <= 0.0:
                 continue
@@ -526,7 +528,7 @@ def _hold_row(
         held[o + 2 * lanes + 2], held[o + 2 * lanes + 3] = cover, given
         last[q] = number
         if shown >= COMPLETE and away <= NOTHING_SEEN:
-            _finish(held, lanes, o, 1.0, room, q, share, result, q * lanes)
+            _finish(held, waiting, lanes, o, 1.0, room, q, share, result)
     _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
     _clear_row(hid_sums, hid_taps, line, pitch, pad, lanes, width, hid)
     _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, 1, width, gone)
@@ -534,13 +536,12 @@ def _hold_row(
 
 @_compiled
 def _scatter(
-    y, x, length, values, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
+    y, x, length, source, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
     height, width, room_from, room_to, touched,
 ):  # fmt: skip
-    """Add a run, its colors and coverage in ``values``, to the accumulators of its slice; offsets are in bytes."""
+    """Add a run, its colors and coverage at an address, to the accumulators of its slice; offsets are in bytes."""
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
-    source = values.ctypes.data
     vectors = (length * lanes + VECTOR - 1) // VECTOR
     for r in range(first_row[number], first_row[number + 1]):
         line = y + rows[r, 0]
@@ -634,9 +635,10 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
 @_compiled
 def _composite_tiles(
     first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
-    tile_width, boxes, out,
+    tile_width, boxes, size_px, window, out,
 ):  # fmt: skip
-    channels, height, width = out.shape
+    channels = image.shape[0]
+    height, width = size_px
     lanes = channels + 1
     kinds = scene[2].shape[0]
     # Unpacked once: taking an array out of a tuple counts its references, every time.
@@ -646,47 +648,55 @@ def _composite_tiles(
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
-    pitch = ((pad + tile_width) * lanes + VECTOR + 7) // 8 * 8
-    gone_pitch = (pad + tile_width + VECTOR + 7) // 8 * 8
-    sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
-    gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
-    hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
-    room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    farthest = np.empty(tile_height * tile_width if connected else 0, np.int64)
+    most = tile_height * ((pad + tile_width) * lanes + VECTOR + 8)
+    sums, taps, hid_sums, hid_taps = _aligned(most), _aligned(most), _aligned(most), _aligned(most)
+    most = tile_height * (pad + tile_width + VECTOR + 8)
+    gone_sums, gone_taps = _aligned(most), _aligned(most)
+    pixels = tile_height * tile_width
+    room, result = np.empty(pixels), np.empty(pixels * lanes)
+    farthest = np.empty(pixels if connected else 0, np.int64)
     # For every pixel the current slice: light and coverage of what is visible, and of what is hidden; the sum of these
     # and of the places where it is missing (0: there is no current slice), and the same of its neighbors before it;
-    # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
-    held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
-    number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
+    # what those cover, and what they were given of that. And light and coverage of what is hidden and waits.
+    held, carry = np.zeros(pixels * (2 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
+    waiting, waits = np.zeros(pixels * lanes if connected else 0), np.zeros(tile_height, np.bool_)
+    number_of = np.zeros(pixels if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    values = _aligned(columns_most * lanes + VECTOR)
+    runs_most = kinds * rows_most * columns_most
+    # The light of the runs of a tile is the same for all parts, unless they see surfaces stretched.
+    values = np.empty(runs_most * ((lanes + VECTOR - 1) // VECTOR) * VECTOR)
+    sloped, source = slope.size > 0, values.ctypes.data
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
-    sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
+    runs = np.empty((runs_most, 7), np.int32)
+    sort = (np.empty(slices + 1, np.int64), np.empty(runs_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
     hid = np.empty((tile_height, 4), np.int64)
-    for edges in (touched, gone, hid):
-        edges[:, 0], edges[:, 2] = tile_width, tile_width
-        edges[:, 1], edges[:, 3] = -pad, -pad
     for job in range(first, last):
         top, left = boxes[job, 0], boxes[job, 1]
         size = (boxes[job, 2], boxes[job, 3])
+        wide = size[1]
+        for edges in (touched, gone, hid):
+            edges[:, 0], edges[:, 2] = wide, wide
+            edges[:, 1], edges[:, 3] = -pad, -pad
+        pitch = ((pad + wide) * lanes + VECTOR + 7) // 8 * 8
+        gone_pitch = (pad + wide + VECTOR + 7) // 8 * 8
         # Where one surface covers all, its coverage is not what light is weighed by.
         holds = connected and boxes[job, 4] != _SURFACE
-        rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
+        rows, columns = size[0] + 2 * reach, wide + 2 * reach
         _places(top - reach, rows, height, border, row_at, row_dark)
         _places(left - reach, columns, width, border, column_at, column_dark)
         _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
         begin, index = sort
         if connected:
-            _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
-        result[: size[0] * tile_width * lanes] = 0.0
+            _farthest_of_tile(farthest_at, top, left, size, width, wide, farthest)
+        result[: size[0] * wide * lanes] = 0.0
+        loaded = 0
         for part in range(share.size):
             down, right = center[part, 0], center[part, 1]
-            room[:] = 1.0
-            room_from[:], room_to[:] = 0, size[1]
+            room[: size[0] * wide] = 1.0
+            room_from[:], room_to[:] = 0, wide
             some_room = True
             for s in range(slices - 1, -1, -1):
                 if not some_room:
@@ -696,73 +706,81 @@ def _composite_tiles(
                 for r in range(begin[s], begin[s + 1]):
                     n = index[r]
                     number, y, x = part * kernels + runs[n, 1], runs[n, 2], runs[n, 3]
-                    length, kind = runs[n, 4], runs[n, 5]
-                    row, at = row_at[y + reach] * width, x + reach
+                    length, kind, at = runs[n, 4], runs[n, 5], runs[n, 6]
+                    if at < 0 or sloped:
+                        row, column = row_at[y + reach] * width, x + reach
+                        if at < 0:
+                            at, runs[n, 6] = loaded, loaded
+                            loaded += (length * (1 if kind > 1 else lanes) + VECTOR - 1) // VECTOR
+                        if kind > 1:
+                            _cover_of(
+                                kind, length, column, row, column_at, mixed, table, partly, surface, slope, down, right,
+                                values[VECTOR * at :],
+                            )  # fmt: skip
+                        else:
+                            _load(
+                                image, kind, length, column, row, column_at, row_dark[y + reach], column_dark, mixed,
+                                table, other, light, surface, slope, down, right, values[VECTOR * at :],
+                            )  # fmt: skip
+                    where = source + 8 * VECTOR * at
                     if kind > 1:
-                        _cover_of(
-                            kind, length, at, row, column_at, mixed, table, partly, surface, slope, down, right, values
-                        )
                         _scatter(
-                            y, x, length, values, 1, first_row, rows_of, gone_offset, entry_weight, summed, number,
-                            gone_sums, gone_taps, gone_pitch, pad, size[0], size[1], room_from, room_to, gone,
+                            y, x, length, where, 1, first_row, rows_of, gone_offset, entry_weight, summed, number,
+                            gone_sums, gone_taps, gone_pitch, pad, size[0], wide, room_from, room_to, gone,
                         )  # fmt: skip
                         continue
-                    _load(
-                        image, kind, length, at, row, column_at, row_dark[y + reach], column_dark, mixed, table, other,
-                        light, surface, slope, down, right, values,
-                    )  # fmt: skip
                     into_hidden = holds and kind == 1
                     _scatter(
-                        y, x, length, values, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                        y, x, length, where, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
                         hid_sums if into_hidden else sums, hid_taps if into_hidden else taps, pitch, pad, size[0],
-                        size[1], room_from, room_to, hid if into_hidden else touched,
+                        wide, room_from, room_to, hid if into_hidden else touched,
                     )  # fmt: skip
                 some_room = False
                 for line in range(size[0]):
-                    # The pitch of room and result is the tile's full width.
                     there = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
                     more = gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]
                     more = more or hid[line, 0] < hid[line, 1] or hid[line, 2] < hid[line, 3]
                     if holds and (there or more):
                         _hold_row(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
-                            tile_width, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
-                            number_of, carry, farthest, result,
+                            wide, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
+                            waiting, waits, number_of, carry, farthest, result,
                         )  # fmt: skip
-                        _shrink(room, line, tile_width, room_from, room_to)
+                        _shrink(room, line, wide, room_from, room_to)
                     elif there:
                         _take_row(
-                            sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, room_from, room_to,
-                            touched, result,
+                            sums, taps, line, pitch, pad, lanes, wide, share[part], room, room_from, room_to, touched,
+                            result,
                         )  # fmt: skip
-                        _shrink(room, line, tile_width, room_from, room_to)
+                        _shrink(room, line, wide, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
             if holds:
                 for line in range(size[0]):
-                    _finish_row(held, line, tile_width, size[1], lanes, room, share[part], result)
-        for i in range(size[0]):
-            _write_row(image, i, top + i, left, size[1], tile_width, result, values, out)
+                    _finish_row(held, waiting, waits, line, wide, lanes, room, room_from, room_to, share[part], result)
+        for line in range(size[0]):
+            row, column = top - window[0] + line, left - window[1]
+            _write_row(image, line, (top + line) * width + left, wide, result, values, row, column, out)
 
 
 @_compiled
-def _write_row(image, line, y, left, columns, tile_width, result, inverse, out):
-    """Write a row of a tile: light by coverage, or the picture itself where nothing is seen."""
-    channels, _, width = out.shape
+def _write_row(image, line, p, columns, result, inverse, y, x, out):
+    """Write a row of a tile: light by coverage, or the picture itself, from pixel p on, where nothing is seen."""
+    channels = len(image)
     lanes = channels + 1
-    row = result[line * tile_width * lanes : (line * tile_width + columns) * lanes]
+    row = result[line * columns * lanes : (line + 1) * columns * lanes]
     total, dark = row[channels::lanes], False
     for j in range(columns):
         inverse[j] = 1.0 / total[j]
         dark = dark or total[j] <= NOTHING_SEEN
     for c in range(channels):
-        light, written = row[c::lanes], out[c, y, left : left + columns]
+        light, written = row[c::lanes], out[c, y, x : x + columns]
         for j in range(columns):
             written[j] = light[j] * inverse[j]
     if dark:
         for j in range(columns):
             if total[j] <= NOTHING_SEEN:
                 for c in range(channels):
-                    out[c, y, left + j] = image[c, y * width + left + j]
+                    out[c, y, x + j] = image[c, p + j]
 
 
 @_compiled
@@ -808,10 +826,11 @@ def _adjoint_rows(
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = np.zeros(columns_most + VECTOR)
+    source = values.ctypes.data
     returned = np.zeros(columns_most * channels + VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
+    runs = np.empty((kinds * rows_most * columns_most, 7), np.int32)
     sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     active = np.zeros(tile_height, np.bool_)
@@ -853,13 +872,13 @@ def _adjoint_rows(
                         )  # fmt: skip
                         if kind > 1:
                             _scatter(
-                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                y, x, length, source, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
                                 gone_sums, gone_taps, pitch, pad, size[0], size[1], room_from, room_to, gone,
                             )  # fmt: skip
                         else:
                             apart = connected and kind == 1
                             _scatter(
-                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                y, x, length, source, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
                                 hid_sums if apart else sums, hid_taps if apart else taps, pitch, pad, size[0], size[1],
                                 room_from, room_to, hid if apart else touched,
                             )  # fmt: skip
@@ -1067,7 +1086,7 @@ def _return_light(back, own, scene, height, width, border, reach, tile_height, o
                             flat[c, other[m, 0]] += table[m, w + 1] * light
                             flat[c, other[m, 1]] += table[m, w + 2] * light
                         else:
-                            flat[c, place[kind, p]] += light
+                            flat[c, p if kind == 0 else place[p]] += light
     out[...] = own
 
 
@@ -1080,35 +1099,45 @@ def _in_bytes(code: Any, lanes: int) -> Any:
 @_compiled
 def _planes(
     order, kernel, hidden, front, share, pure, missing, connected, order_of, kernel_of, there, mixed, table, other,
-    light, surface, partly,
+    light, surface, partly, width, rows, columns,
 ):  # fmt: skip
-    """The patches of every pixel, see ``Scene.patches``; returns how many pixels are mixtures."""
+    """The patches of every pixel within these rows and columns, see ``Scene.patches``; what is not there is not set."""
     edges, missed, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
     count = 0
-    for p in range(order.size):
-        n, h, a = p, hidden[p], 1.0
-        if edges and front[p] >= 0:
-            n, a = front[p], share[p]
-        there[0, p], there[1, p] = a > 0.0, h >= 0
-        if missed:
-            gone = missing[p]
-            within = gone == front[p]
-            there[2, p] = gone >= 0 and (a < 1.0 or not within)
-            partly[p] = within and 0.0 < a < 1.0
-            gone = max(gone, 0)
-            order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
-        h = max(h, 0)
-        order_of[0, p], order_of[1, p] = order[n], order[h]
-        if connected:  # what is hidden is never of the slice that hides it
-            order_of[1, p] = min(order[h], order[n] - 1)
-        kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
-        # Where nothing is mixed, a patch has the color of one pixel: its own, or the one that continues behind it.
-        light[0, p], light[1, p] = p, p if a == 0.0 else h
-        if sloped:
-            surface[0, p], surface[1, p] = n, h
-        if edges:
-            mixed[p] = -1
-            if 0.0 < a < 1.0:
+    for y in range(rows[0], rows[1]):
+        for p in range(y * width + columns[0], y * width + columns[1]):
+            order_of[0, p], kernel_of[0, p] = order[p], kernel[p]
+            there[0, p], there[1, p] = True, False
+            if missed:
+                there[2, p] = False
+            if sloped:
+                surface[0, p] = p
+            if edges:
+                mixed[p] = -1
+            h = hidden[p]
+            if h < 0 and not (missed and missing[p] >= 0):
+                continue
+            n, a = p, 1.0
+            if edges and front[p] >= 0:
+                n, a = front[p], share[p]
+            there[0, p], there[1, p] = a > 0.0, h >= 0
+            if missed:
+                gone = missing[p]
+                within = gone == front[p]
+                there[2, p] = gone >= 0 and (a < 1.0 or not within)
+                partly[p] = within and 0.0 < a < 1.0
+                gone = max(gone, 0)
+                order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
+            h = max(h, 0)
+            order_of[0, p], order_of[1, p] = order[n], order[h]
+            if connected:  # what is hidden is never of the slice that hides it
+                order_of[1, p] = min(order[h], order[n] - 1)
+            kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
+            # Where nothing is mixed, what is hidden has the color of one pixel: the own, or that which continues there.
+            light[p] = p if a == 0.0 else h
+            if sloped:
+                surface[0, p], surface[1, p] = n, h
+            if edges and 0.0 < a < 1.0:
                 rest = 1.0 - a
                 q = a * a + rest * rest
                 table[count, 0], table[count, 1], table[count, 2] = a * a / q, a * rest * rest / q, -a * a * rest / q
@@ -1117,6 +1146,16 @@ def _planes(
                 other[count, 0], other[count, 1] = pure[p], h
                 mixed[p] = count
                 count += 1
+
+
+@_compiled
+def _mixtures(share, width, rows, columns):
+    """How many pixels within these rows and columns are mixtures."""
+    count = 0
+    if share.size:
+        for y in range(rows[0], rows[1]):
+            for p in range(y * width + columns[0], y * width + columns[1]):
+                count += 0.0 < share[p] < 1.0
     return count
 
 
@@ -1124,19 +1163,22 @@ def _flat(b: int, *planes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     return tuple(np.ascontiguousarray(plane[b]).ravel() for plane in planes)
 
 
-def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
-    """The patches of a picture for compiled code, the number of the lowest slice, and how many slices there are."""
+def _compiled_scene(
+    scene: Scene, b: int, rows: tuple[int, int], columns: tuple[int, int]
+) -> tuple[tuple[Any, ...], int, int]:
+    """The patches within some rows and columns of a picture for compiled code, the lowest slice, and how many."""
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
     edges: tuple[NDArray[Any], ...] = (none, no_share, none, none)
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = _flat(b, scene.front, scene.share, scene.pure, scene.missing)
-    mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
+    width = scene.order.shape[2]
+    mixtures = _mixtures(edges[1], width, rows, columns)
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
-    light = np.empty((2, pixels), np.int32)
+    light = np.empty(pixels, np.int32)
     there = np.empty((kinds, pixels), np.bool_)
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
     table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
@@ -1144,7 +1186,8 @@ def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
     partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
         ranks, *_flat(b, scene.kernel, scene.hidden), *edges, scene.connected,
-        order, kernel, there, mixed, table, other, light, surface, partly,
+        order, kernel, there, mixed, table, other, light, surface, partly, width,
+        rows, columns,
     )  # fmt: skip
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
     if scene.connected and len(numbers) > 1 and np.diff(numbers).max() > 1:
@@ -1167,21 +1210,35 @@ def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[n
     return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)
 
 
-def _compositing(image: NDArray[np.floating], scene: Scene, border: Border) -> tuple[Any, int, tuple[int, int], Any]:
+def _compositing(
+    image: NDArray[np.floating], scene: Scene, border: Border, window: Window
+) -> tuple[Any, int, tuple[int, int], Any]:
     """The coded point spreads, the reach, the size of tiles, and what the kernels take of a picture, by its number."""
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])
+    top, left, height, width = window
     # Larger tiles for larger reaches, so that the margin stays in proportion.
-    height, width = image.shape[2:]
     tile = min(height, max(_TILE_HEIGHT, reach)), min(width, max(_TILE_WIDTH, reach))
     center = np.zeros((scene.parts, 2)) if scene.part_center is None else np.ascontiguousarray(scene.part_center)
+    rows, columns = (
+        _around(first, count, size, reach, border)
+        for first, count, size in ((top, height, image.shape[2]), (left, width, image.shape[3]))
+    )
 
     def of_picture(b: int) -> tuple[Any, ...]:
-        planes, lowest, slices = _compiled_scene(scene, b)
+        planes, lowest, slices = _compiled_scene(scene, b, rows, columns)
         return planes, center, scene.connected, lowest, slices, BORDER_CODES[border], scene.part_weight
 
     return code, reach, tile, of_picture
+
+
+def _around(first: int, count: int, size: int, reach: int, border: Border) -> tuple[int, int]:
+    """The rows (or columns) of a picture of this size that reach some of them, also where the picture is continued."""
+    begin, end = first - reach, first + count + reach
+    if border == Border.CIRCULAR and not 0 <= begin < end <= size:
+        return 0, size
+    return max(begin, 0), min(end, size)
 
 
 def _workers(image: NDArray[np.floating], threads: int | None) -> int:
@@ -1189,7 +1246,12 @@ def _workers(image: NDArray[np.floating], threads: int | None) -> int:
 
 
 def composite(
-    image: NDArray[np.floating], scene: Scene | Sequence[Scene], *, border: Border, threads: int | None = None
+    image: NDArray[np.floating],
+    scene: Scene | Sequence[Scene],
+    *,
+    border: Border,
+    window: Window | None = None,
+    threads: int | None = None,
 ) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene, with nearer slices covering farther ones.
 
@@ -1201,23 +1263,26 @@ def composite(
     check_image(image)
     if not isinstance(scene, Scene):
         check_one_each("scenes", len(scene), len(image))
-        parts = (composite(image[b : b + 1], one, border=border, threads=threads) for b, one in enumerate(scene))
-        return np.concatenate(list(parts))
+        alike: Any = {"border": border, "window": window, "threads": threads}
+        return np.concatenate([composite(image[b : b + 1], one, **alike) for b, one in enumerate(scene)])
     border = check_scene(image.shape, scene, border)
-    code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
+    window = window_within(image.shape, window)
+    code, reach, tile, of_picture = _compositing(image, scene, border, window)
     codes = _in_bytes(code, channels + 1), _in_bytes(code, 1)
     united, _ = _reach(code[5], scene.kernels)
     whole = scene.parts == 1 or not scene.connected
     # What is still has its own color; the rest is written over.
-    result = image.astype(image.dtype.newbyteorder("="), order="C")
+    top, left, rows, columns = window
+    still = image[..., top : top + rows, left : left + columns]
+    result = still.astype(image.dtype.newbyteorder("="), order="C")
     for b in range(len(image)):
         picture, of_scene = _native(image[b]).reshape(channels, -1), of_picture(b)
-        cells = _cells_of(of_scene[0], united, height, width, reach, whole, BORDER_CODES[border])
-        boxes = _boxes_of(cells, height, width, *tile, 2 * (-(-reach // _CELL)))
+        cells = _cells_of(of_scene[0], united, window, height, width, reach, whole, BORDER_CODES[border])
+        boxes = _boxes_of(cells, window, *tile, 2 * (-(-reach // _CELL)))
         share_out(
-            _composite_tiles, len(boxes), _workers(image, threads), picture, *of_scene, *codes, reach, *tile, boxes,
-            result[b],
+            _composite_tiles, len(boxes), _workers(still, threads), picture, *of_scene, *codes, reach, *tile, boxes,
+            (height, width), window, result[b],
         )  # fmt: skip
     return result
 
@@ -1228,8 +1293,8 @@ def composite_adjoint(
     """The exact transpose of :func:`composite` as a map of images."""
     check_image(image)
     border = check_scene(image.shape, scene, border)
-    code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
+    code, reach, tile, of_picture = _compositing(image, scene, border, (0, 0, height, width))
     jobs = -(-height // tile[0])
     codes = _in_bytes(code, 1), _in_bytes(code, channels)
     result = np.empty(image.shape, image.dtype)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, in_groups, one_by_one
+from blursynth.core import BorderName, Degradation, cropped, in_groups, one_by_one
 from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Frame
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene, reach_of_layers_px, scene_of_layers
@@ -136,8 +136,14 @@ class DepthBlur(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        forms = in_groups(steps, frame, lambda step: step.form == "occlusion", _blurred)
-        return frame.with_image(forms.image)
+        return cls.apply_within(steps, frame, (0, 0, *frame.size_px))
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
+        forms = in_groups(
+            steps, frame, lambda step: step.form == "occlusion", lambda alike, part: _blurred(alike, part, window)
+        )
+        return cropped(frame, window).with_image(forms.image)
 
     def without_occlusion(self, frame: Frame) -> Any:
         """The image that ``gather`` or ``scatter`` makes of a frame of one picture."""
@@ -229,12 +235,12 @@ class DepthBlur(Degradation):
         return field, place - first
 
 
-def _blurred(steps: Sequence[DepthBlur], frame: Frame) -> Frame:
+def _blurred(steps: Sequence[DepthBlur], frame: Frame, window: Window) -> Frame:
     """All of these steps with occlusion, or none."""
     if steps[0].form != "occlusion":
-        return one_by_one(steps, frame, lambda step, one: step.without_occlusion(one))
+        return cropped(one_by_one(steps, frame, lambda step, one: step.without_occlusion(one)), window)
     scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
-    return composited(scenes, [Border(step.border) for step in steps], frame)
+    return composited(scenes, [Border(step.border) for step in steps], frame, window)
 
 
 def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:

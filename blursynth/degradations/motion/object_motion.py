@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, cropped
 from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Frame
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.object_paths import object_paths, path_bound_px
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.scene import Scene, reach_of_objects_px, scene_of_objects
@@ -90,15 +90,19 @@ class ObjectMotion(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        return cls.apply_within(steps, frame, (0, 0, *frame.size_px))
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
         if all(step.length_px == 0 or step.still_fraction == 1 for step in steps):
-            return frame
+            return cropped(frame, window)
         if frame.labels is None:
             raise InvalidValueError(
                 "object_motion needs to know which object each pixel shows, but the frame has no labels.",
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
         scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
-        return composited(scenes, [Border(step.border) for step in steps], frame)
+        return composited(scenes, [Border(step.border) for step in steps], frame, window)
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """The path of each label, ``[N, M, 2]`` x and y in px at equal times (of the frames), with its mean at zero."""
