@@ -435,7 +435,9 @@ def _around(
                 fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
             )
         height, width = frame.size_px
-        return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), reach
+        window = (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px)
+        frame.crop(*window)  # raises if the margin leaves nothing
+        return window, reach
     if margin_px:
         raise InvalidValueError("A window and a margin cannot be given together.", fix="Leave one of them out.")
     frame.crop(*window)  # raises for a window outside the frame

@@ -63,6 +63,12 @@ def check_image(image: object) -> None:
         raise InvalidValueError(f"image is empty: shape {image.shape}.", fix="Leave such pictures out.")
 
 
+def check_weights(image: Any, weights: Sequence[float]) -> None:
+    """Raise ``InvalidValueError`` unless there is one weight for each channel of pictures ``[B, C, H, W]``."""
+    if image.ndim != 4 or image.shape[1] != len(weights):
+        raise InvalidValueError(f"{len(weights)} weights are for as many channels, got pictures {tuple(image.shape)}.")
+
+
 def check_colors(image: Any, change: Any = None) -> None:
     """Raise ``InvalidValueError`` unless it is ``[B, 3, H, W]``, and a change of it has as many channels, or one."""
     shape = tuple(image.shape)

@@ -315,6 +315,10 @@ class Backend(Protocol):
         """
         ...
 
+    def weighted_sum(self, image: Any, weights: Sequence[float]) -> Any:
+        """``sum_c weights_c x_c`` ``[B, 1, H, W]`` of the channels of a picture, such as its luma."""
+        ...
+
     def luma_chroma(self, image: Any) -> Any:
         """``Y, R - Y, B - Y`` ``[B, 3, H, W]`` of an encoded picture, ``Y = .299 R + .587 G + .114 B``."""
         ...

@@ -465,6 +465,10 @@ CASES: dict[str, list[Case]] = {
             {"strength": np.array([[0.1, 0.2], [0, 0.1], [0.3, 0]]), "radius_px": np.array([[1, 2], [2, 1], [3, 9]])},
         )
     ],
+    "weighted_sum": [
+        Case("three channels", between(28, 0, 1, 2, 3, 5, 19), {"weights": (0.3, -0.5, 2.0)}),
+        Case("two channels", between(28, 0, 1, 3, 2, 5, 19), {"weights": (0.3, -0.5)}),
+    ],
     "luma_chroma": [Case("colors", between(28, 0, 1, 2, 3, 5, 19), {})],
     "change_luma_chroma": [
         Case("all", between(29, 0.4, 0.6, 2, 3, 5, 19), {}, {"change": between(30, -0.1, 0.1, 2, 3, 5, 19)}),

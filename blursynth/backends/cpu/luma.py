@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.backends.checks import check_colors
+from blursynth.backends.checks import check_colors, check_weights
 from blursynth.backends.cpu.compilation import compiled
 from blursynth.backends.cpu.intrinsics import fma
 from blursynth.physics.color import LUMA
 
-__all__ = ["change_luma_chroma", "luma_chroma"]
+__all__ = ["change_luma_chroma", "luma_chroma", "weighted_sum"]
 
 _RED, _GREEN, _BLUE = LUMA
 
@@ -21,6 +23,20 @@ def _split(red, green, blue, luma, red_less, blue_less):  # type: ignore[no-unty
     for i in range(red.size):
         y = fma(number(_BLUE), blue[i], fma(number(_GREEN), green[i], number(_RED) * red[i]))
         luma[i], red_less[i], blue_less[i] = y, red[i] - y, blue[i] - y
+
+
+@compiled
+def _add_weighted(values, weight, out):  # type: ignore[no-untyped-def]
+    factor = values.dtype.type(weight)
+    for i in range(values.size):
+        out[i] = fma(factor, values[i], out[i])
+
+
+@compiled
+def _weigh_three(a, b, c, first, second, third, out):  # type: ignore[no-untyped-def]
+    number = a.dtype.type
+    for i in range(a.size):
+        out[i] = fma(number(third), c[i], fma(number(second), b[i], number(first) * a[i]))
 
 
 @compiled
@@ -45,6 +61,19 @@ def _add(values, change, out):  # type: ignore[no-untyped-def]
 def _planes(image: NDArray[np.floating]) -> NDArray[np.floating]:
     """``[B, C, H * W]``, contiguous."""
     return np.ascontiguousarray(image, image.dtype.newbyteorder("=")).reshape(*image.shape[:2], -1)
+
+
+def weighted_sum(image: NDArray[np.floating], weights: Sequence[float]) -> NDArray[np.floating]:
+    """The channels by their weights, in one pass."""
+    check_weights(image, weights)
+    out = np.zeros((len(image), 1, *image.shape[2:]), image.dtype.newbyteorder("="))
+    for planes, total in zip(_planes(image), out.reshape(len(out), -1), strict=True):
+        if len(weights) == 3:
+            _weigh_three(*planes, *map(float, weights), total)
+            continue
+        for plane, weight in zip(planes, weights, strict=True):
+            _add_weighted(plane, float(weight), total)
+    return out
 
 
 def luma_chroma(image: NDArray[np.floating]) -> NDArray[np.floating]:

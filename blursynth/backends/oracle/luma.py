@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["change_luma_chroma", "luma_chroma"]
+__all__ = ["change_luma_chroma", "luma_chroma", "weighted_sum"]
+
+
+def weighted_sum(image: NDArray[np.floating], weights: Sequence[float]) -> NDArray[np.floating]:
+    """``sum_c weights_c x_c``."""
+    total = np.zeros_like(image[:, :1])
+    for c, weight in enumerate(weights):
+        total += weight * image[:, c : c + 1]
+    return total
 
 
 def luma_chroma(image: NDArray[np.floating]) -> NDArray[np.floating]:

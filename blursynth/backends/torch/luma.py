@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from blursynth.backends.checks import check_colors
+from blursynth.backends.checks import check_colors, check_weights
 from blursynth.backends.torch.operator import on_arrays, operator
 from blursynth.backends.torch.tensors import as_array
 from blursynth.physics.color import LUMA
 
-__all__ = ["change_luma_chroma", "luma_chroma"]
+__all__ = ["change_luma_chroma", "luma_chroma", "weighted_sum"]
 
 Tensor = torch.Tensor
 _RED, _GREEN, _BLUE = LUMA
+
+
+def _weighted(image: Tensor, weights: Sequence[float]) -> Tensor:
+    return torch.stack([w * plane for w, plane in zip(weights, image.unbind(1), strict=True)]).sum(0)[:, None]
+
+
+def _by_channel(gradient: Tensor, image: Tensor, weights: Sequence[float]) -> Tensor:
+    return torch.cat([w * gradient for w in weights], 1)
 
 
 def _split(image: Tensor) -> Tensor:
@@ -54,6 +63,15 @@ def _contiguous(image: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(image, memory_format=torch.contiguous_format)
 
 
+_weighted_sum = operator(
+    "weighted_sum",
+    "Tensor image, float[] weights",
+    on_arrays("weighted_sum", lambda weights: {"weights": weights}),
+    _weighted,
+    shape=lambda image, weights: image.new_empty((image.shape[0], 1, *image.shape[2:])),
+    derivatives={"image": _by_channel},
+    linear=True,
+)
 _luma_chroma = operator(
     "luma_chroma",
     "Tensor image",
@@ -71,6 +89,12 @@ _change_luma_chroma = operator(
     shape=_contiguous,
     derivatives={"image": _by_image, "change": _by_change},
 )
+
+
+def weighted_sum(image: Tensor, weights: Sequence[float]) -> Tensor:
+    """The channels by their weights."""
+    check_weights(image, weights)
+    return _weighted_sum(image, [float(weight) for weight in weights])
 
 
 def luma_chroma(image: Tensor) -> Tensor:

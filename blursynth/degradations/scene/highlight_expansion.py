@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, final
 import numpy as np
 from pydantic import Field
 
+from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame, array_library, per_picture
@@ -94,4 +95,4 @@ def _brightness(image: Any, measure: str) -> Any:
     if measure == "largest":
         library: Any = array_library(image)
         return library.amax(image, axis=1, keepdims=True)
-    return 0.2126 * image[:, 0:1] + 0.7152 * image[:, 1:2] + 0.0722 * image[:, 2:3]
+    return for_array(image).weighted_sum(image, (0.2126, 0.7152, 0.0722))
