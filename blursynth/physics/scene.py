@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -228,7 +228,7 @@ class Scene:
         before = np.cumsum([0] + [scene.kernels for scene in scenes[:-1]])
         joined["kernel"] = np.concatenate([s.kernel + np.int32(n) for s, n in zip(scenes, before, strict=True)])
         spreads = [s.psf[g * s.kernels : (g + 1) * s.kernels] for g in range(first.parts) for s in scenes]
-        return Scene(
+        return _unchecked(
             psf=PointSpreads.concatenate(spreads), part_weight=first.part_weight, part_center=first.part_center,
             connected=first.connected, **joined,
         )  # fmt: skip
@@ -435,7 +435,7 @@ def scene_of_layers(
     nearness_px: NDArray[np.float64],
     radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
+    point_spreads: Callable[[list[int]], PointSpreads],
     part_weight: NDArray[np.float64],
     backend: Any,
     *,
@@ -456,7 +456,7 @@ def scene_of_layers(
     kernel
         ``[1, H, W]`` any integer that identifies the point spread of every pixel.
     point_spreads
-        Returns the point spreads of the parts for such a number.
+        Returns the point spreads of K such numbers; that of part g and number k stands at ``g * K + k``.
     part_weight
         ``[G]`` share of each part.
     backend
@@ -471,29 +471,30 @@ def scene_of_layers(
     slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
     # Slices that are not neighbors lie a jump apart, so what is not an edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
-    scene = _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
-    return replace(scene, farthest=_farthest_seen(scene, backend, circular))
-
-
-def _farthest_seen(scene: Scene, backend: Any, circular: bool) -> NDArray[np.int32]:
-    """``[B, H, W]`` the farthest slice that can be seen at every pixel."""
-    order, front = scene.order, scene.front
-    assert front is not None
-    if (front >= 0).any():  # a pixel at an edge shows what lies behind it, too
-        flat = order.reshape(len(order), -1)
-        behind, before = (
-            np.take_along_axis(flat, np.maximum(plane, 0).reshape(flat.shape), axis=1).reshape(order.shape)
-            for plane in (scene.hidden, front)
-        )
-        order = np.where(front >= 0, np.minimum(np.minimum(order, behind), before - 1), order)
-    reaches = scene.psf.reach_px().reshape(scene.parts, -1).max(axis=0)
+    kernel, psf = _numbered(kernel, point_spreads)
     # A pixel more: what lies between pixels, and mixtures.
-    reach = (reaches + 1).astype(np.int32)[scene.kernel]
+    reach_px = (psf.reach_px().reshape(len(part_weight), -1).max(axis=0) + 1).astype(np.int32)
+    farthest = _farthest_seen(order, edges, reach_px[kernel], backend, circular)
+    return _unchecked(
+        order=order, kernel=kernel, psf=psf, part_weight=part_weight, slope=slope, part_center=part_center,
+        connected=True, farthest=farthest, **vars(edges),
+    )  # fmt: skip
+
+
+def _farthest_seen(
+    order: NDArray[np.int32], edges: SurfaceEdges, reach_px: NDArray[np.int32], backend: Any, circular: bool
+) -> NDArray[np.int32]:
+    """``[B, H, W]`` the farthest slice that can be seen at every pixel."""
+    order = order.copy()
+    for one, front, hidden in zip(order, edges.front, edges.hidden, strict=True):
+        at = np.flatnonzero(front >= 0)  # a pixel at an edge shows what lies behind it, too
+        behind, before = (one.ravel()[plane.ravel()[at]] for plane in (hidden, front))
+        one.ravel()[at] = np.minimum(np.minimum(one.ravel()[at], behind), before - 1)
     if not circular:
-        return np.asarray(backend.farthest_seen(order, reach))
-    most = int(reach.max())
+        return np.asarray(backend.farthest_seen(order, reach_px))
+    most = int(reach_px.max())
     around = ((0, 0), (most, most), (most, most))
-    padded = (np.pad(plane, around, mode="wrap") for plane in (order, reach))
+    padded = (np.pad(plane, around, mode="wrap") for plane in (order, reach_px))
     return np.ascontiguousarray(backend.farthest_seen(*padded)[:, most:-most, most:-most])
 
 
@@ -503,7 +504,7 @@ def scene_of_objects(
     number: NDArray[np.integer],
     radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
+    point_spreads: Callable[[list[int]], PointSpreads],
     part_weight: NDArray[np.float64],
     backend: Any,
 ) -> Scene:
@@ -516,40 +517,23 @@ def scene_of_objects(
     # By label, not by number, so that a window has the same edges as the whole picture.
     level = label.astype(np.float64)
     edges = backend.surface_edges(image, level, np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX)
-    return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
+    kernel, psf = _numbered(kernel, point_spreads)
+    return _unchecked(order=number.astype(np.int32), kernel=kernel, psf=psf, part_weight=part_weight, **vars(edges))
 
 
-def _scene(
-    order: NDArray[np.int32],
-    edges: SurfaceEdges,
-    kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
-    part_weight: NDArray[np.float64],
-    slope: NDArray[np.float64] | None,
-    part_center: NDArray[np.float64] | None,
-    *,
-    connected: bool,
-) -> Scene:
-    numbers = kernel.reshape(-1)
-    lowest = int(numbers.min())
-    numbers = numbers - lowest
-    present = np.flatnonzero(np.bincount(numbers))
-    rank = np.zeros(int(present[-1]) + 1, np.int32)
-    rank[present] = np.arange(len(present))
-    made = [point_spreads(int(number) + lowest) for number in present]
-    parts = len(part_weight)
-    psf = PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
-    return Scene(
-        order,
-        rank[numbers].reshape(order.shape),
-        edges.hidden,
-        psf,
-        part_weight,
-        edges.front,
-        edges.share,
-        edges.pure,
-        edges.missing,
-        slope,
-        part_center,
-        connected,
-    )
+def _numbered(
+    kernel: NDArray[np.integer], point_spreads: Callable[[list[int]], PointSpreads]
+) -> tuple[NDArray[np.int32], PointSpreads]:
+    """The numbers that occur as places among them, and their point spreads."""
+    lowest = int(kernel.min())
+    numbers = kernel - lowest
+    occurs = np.bincount(numbers.ravel()) > 0
+    rank = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    return rank[numbers], point_spreads((np.flatnonzero(occurs) + lowest).tolist())
+
+
+def _unchecked(**given: Any) -> Scene:
+    """A scene of values that fit together because they were made here: looking at all of them takes its time."""
+    scene = object.__new__(Scene)
+    scene.__dict__.update(given)
+    return scene
