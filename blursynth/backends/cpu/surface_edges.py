@@ -51,21 +51,20 @@ _NO_ROW = 2**30  # squared px to an edge pixel where a column has none
 def _stands_out(level, y, x, step):
     """Whether a step is large compared with the unevenness of the level around it, see the definition."""
     height, width = level.shape
-    even, count = 0, 0
     top, bottom = max(0, y - UNEVEN_REACH_PX), min(height, y + UNEVEN_REACH_PX + 1)
     left, right = max(0, x - UNEVEN_REACH_PX), min(width, x + UNEVEN_REACH_PX + 1)
-    most = UNEVEN_SHARE * step
+    rows, columns = bottom - top, right - left
+    enough = EVEN_AT_LEAST * (rows * max(columns - 2, 0) + columns * max(rows - 2, 0))
+    most, even = UNEVEN_SHARE * step, 0
     for v in range(top, bottom):
-        for u in range(left, right):
-            if left < u < right - 1:
-                count += 1
-                if abs(level[v, u - 1] - 2.0 * level[v, u] + level[v, u + 1]) <= most:
-                    even += 1
-            if top < v < bottom - 1:
-                count += 1
-                if abs(level[v - 1, u] - 2.0 * level[v, u] + level[v + 1, u]) <= most:
-                    even += 1
-    return even >= EVEN_AT_LEAST * count
+        for u in range(left + 1, right - 1):
+            even += abs(level[v, u - 1] - 2.0 * level[v, u] + level[v, u + 1]) <= most
+        if top < v < bottom - 1:
+            for u in range(left, right):
+                even += abs(level[v - 1, u] - 2.0 * level[v, u] + level[v + 1, u]) <= most
+        if even >= enough:  # mostly after a few rows
+            return True
+    return False
 
 
 @_compiled
@@ -86,81 +85,113 @@ def _extreme(level, y, x, reach):
 @_compiled
 def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
     height, width = level.shape
-    most, least = np.empty(width), np.empty(width)
+    most, least = np.empty(width + 2), np.empty(width + 2)
+    words = np.zeros((width + 7) // 8, np.uint64)
+    flags = words.view(np.uint8)
     for y in range(first, last):
-        edge[y] = 0
-        # First the extremes of the columns, which the compiler makes vectors of, and most rows need nothing else.
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        # First which pixels have a step, as vectors: most rows have none, and nothing else is needed there.
+        above, here, below = level[max(y - 1, 0)], level[y], level[min(y + 1, height - 1)]
         for x in range(width):
-            most[x] = max(max(level[above, x], level[y, x]), level[below, x])
-            least[x] = min(min(level[above, x], level[y, x]), level[below, x])
+            most[x + 1] = max(max(above[x], here[x]), below[x])
+            least[x + 1] = min(min(above[x], here[x]), below[x])
+        most[0], most[width + 1], least[0], least[width + 1] = most[1], most[width], least[1], least[width]
         for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            own = level[y, x]
-            down = own - min(min(least[left], least[x]), least[right])
-            up = max(max(most[left], most[x]), most[right]) - own
-            if down > jump or up > jump:
-                if down > jump and (not uneven or _stands_out(level, y, x, down)):
-                    edge[y, x] |= _NEAR
-                    behind[y, x] = _extreme(level, y, x, 1)[1]
-                if up > jump and (not uneven or _stands_out(level, y, x, up)):
-                    edge[y, x] |= _FAR
-                    beside[y, x] = _extreme(level, y, x, 1)[0]
+            down = here[x] - min(min(least[x], least[x + 1]), least[x + 2])
+            up = max(max(most[x], most[x + 1]), most[x + 2]) - here[x]
+            edge[y, x] = 0
+            flags[x] = max(down, up) > jump
+        for n in range(len(words)):
+            if words[n] == 0:
+                continue
+            for x in range(8 * n, min(8 * n + 8, width)):
+                if flags[x]:
+                    nearest, farthest = _extreme(level, y, x, 1)
+                    down = here[x] - level[farthest // width, farthest % width]
+                    up = level[nearest // width, nearest % width] - here[x]
+                    if down > jump and (not uneven or _stands_out(level, y, x, down)):
+                        edge[y, x] |= _NEAR
+                    if up > jump and (not uneven or _stands_out(level, y, x, up)):
+                        edge[y, x] |= _FAR
+                    beside[y, x], behind[y, x] = nearest, farthest
 
 
 @_compiled
-def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pure, hidden):
+def _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness):
+    """The pixels around that are at no edge: how many of the surface in front (0), and of the one behind (1)."""
+    height, width = level.shape
+    front, back, front_weight, back_weight = around[0], around[1], closeness[0], closeness[1]
+    fronts = backs = np.uint64(0)
+    for v in range(max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)):
+        levels, edges, weight = level[v], edge[v], weights[v - y + PURE_REACH_PX]
+        for u in range(max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)):
+            if edges[u] == 0:
+                # Without branches, which nobody could predict: what does not count is written over.
+                own, place = levels[u], np.int32(v * width + u)
+                front[fronts] = back[backs] = place
+                front_weight[fronts] = back_weight[backs] = weight[u - x + PURE_REACH_PX]
+                counts = (own >= least) & (own <= most)
+                fronts += np.uint64(counts & (own > middle))
+                backs += np.uint64(counts & (own <= middle))
+    return fronts, backs
+
+
+@_compiled
+def _statistics(flat, places, weights, mean):
+    """The mean of colors; returns their variance, of all channels together, and the place of largest weight."""
+    channels = len(flat)
+    total, largest, nearest = 0.0, 0.0, -1
+    for n in range(len(places)):
+        total += weights[n]
+        if weights[n] > largest:
+            largest, nearest = weights[n], places[n]
+    variance = 0.0
+    mean[:] = 0.0
+    for c in range(0, channels if len(places) else 0, 3):  # three at a time, or else each waits for its own sum
+        d, e = min(c + 1, channels - 1), min(c + 2, channels - 1)
+        one, two, three = flat[c], flat[d], flat[e]
+        a = b = g = 0.0
+        for n in range(len(places)):
+            place, weight = np.uint32(places[n]), weights[n]
+            a, b, g = a + weight * one[place], b + weight * two[place], g + weight * three[place]
+        mean[c], mean[d], mean[e] = a / total, b / total, g / total
+        a = b = g = 0.0
+        for n in range(len(places)):
+            place, weight = np.uint32(places[n]), weights[n]
+            a += weight * (one[place] - mean[c]) ** 2
+            b += weight * (two[place] - mean[d]) ** 2
+            g += weight * (three[place] - mean[e]) ** 2
+        variance += (a + (b if d > c else 0.0) + (g if e > d else 0.0)) / total
+    return variance, nearest
+
+
+@_compiled
+def _mixed_rows(first, last, image, level, edge, nearer, farther, jump, missing, front, share, pure, hidden):
     """Edge pixels explained by the unmixed colors of the two surfaces."""
-    channels, height, width = image.shape
-    flat = image.reshape(channels, -1)
-    mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
-    nearest = np.empty(2, np.int64)
-    best = np.empty(2, np.int64)
-    around, sides = np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64), np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64)
-    closeness = np.empty(len(around))
-    weights = 1.0 / (1.0 + np.arange(2 * PURE_REACH_PX**2 + 1))
+    channels, _, width = image.shape
+    flat, levels = image.reshape(channels, -1), level.reshape(-1)
+    mean, variance, nearest = np.zeros((2, channels)), np.zeros(2), np.empty(2, np.int64)
+    side_px = 2 * PURE_REACH_PX + 1
+    around, closeness = np.empty((2, side_px * side_px), np.int32), np.empty((2, side_px * side_px))
+    weights = np.empty((side_px, side_px))
+    for v in range(side_px):
+        for u in range(side_px):
+            weights[v, u] = 1.0 / (1.0 + (v - PURE_REACH_PX) ** 2 + (u - PURE_REACH_PX) ** 2)
     for y in range(first, last):
         for x in range(width):
             if edge[y, x] == 0:
                 continue
-            count = 0
-            high, low = _extreme(level, y, x, 1)
             own = level[y, x]
             # What hides something is in front, whatever hides a part of it elsewhere.
             hides = edge[y, x] & _NEAR
-            front_level = own if hides else level[high // width, high % width]
-            back_level = level[low // width, low % width] if hides else own
+            front_level = own if hides else levels[nearer[y, x]]
+            back_level = levels[farther[y, x]] if hides else own
             middle = 0.5 * (front_level + back_level)
             allowed = max(jump, 0.5 * (front_level - back_level))
-            mean[:], variance[:], weight[:], nearest[:], best[:] = 0.0, 0.0, 0.0, -1, 2**62
-            top, bottom = max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)
-            left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
-            for v in range(top, bottom):
-                for u in range(left, right):
-                    if edge[v, u] != 0 or not back_level - allowed <= level[v, u] <= front_level + allowed:
-                        continue
-                    side = 0 if level[v, u] > middle else 1
-                    squared = (v - y) * (v - y) + (u - x) * (u - x)
-                    w, place = weights[squared], v * width + u
-                    sides[count], around[count], closeness[count] = side, place, w
-                    count += 1
-                    weight[side] += w
-                    for c in range(channels):
-                        mean[side, c] += w * flat[c, place]
-                    if squared < best[side]:
-                        best[side], nearest[side] = squared, place
-            for side in range(2):
-                if nearest[side] >= 0:
-                    for c in range(channels):
-                        mean[side, c] /= weight[side]
-            for n in range(count):
-                side = sides[n]
-                for c in range(channels):
-                    variance[side] += closeness[n] * (flat[c, around[n]] - mean[side, c]) ** 2
+            least, most = back_level - allowed, front_level + allowed
+            fronts, backs = _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness)
+            variance[0], nearest[0] = _statistics(flat, around[0, :fronts], closeness[0, :fronts], mean[0])
+            variance[1], nearest[1] = _statistics(flat, around[1, :backs], closeness[1, :backs], mean[1])
             thin_front = nearest[0] < 0
-            for side in range(2):
-                if nearest[side] >= 0:
-                    variance[side] /= weight[side]
             lost = False
             for turn in range(2):
                 side = 1 - turn
@@ -181,7 +212,7 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                 bright += mean[0, c] * mean[0, c] + mean[1, c] * mean[1, c]
                 along += (image[c, y, x] - mean[1, c]) * difference
                 contrast += difference * difference
-            side_share = 1.0 if level[y, x] > middle else 0.0
+            side_share = 1.0 if own > middle else 0.0
             doubt = SMALLEST_CONTRAST * bright + TRUST * (variance[0] + variance[1]) + 1e-300
             a = min(1.0, max(0.0, (along + doubt * side_share) / (contrast + doubt)))
             spread = variance[0 if side_share == 1.0 else 1] / channels
@@ -208,12 +239,22 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                         break
             if a == 0.0 and not missing and not hides:
                 continue  # nothing is mixed in, and nothing counts as missing: a pixel like others
-            nearest_front, squared = -1, 2**62
-            for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
-                for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
-                    if level[v, u] > middle and (v - y) * (v - y) + (u - x) * (u - x) < squared:
-                        squared, nearest_front = (v - y) * (v - y) + (u - x) * (u - x), v * width + u
+            nearest_front = y * width + x if own > middle else _nearest_above(level, y, x, middle)
             front[y, x], share[y, x], pure[y, x], hidden[y, x] = nearest_front, a, nearest[0], nearest[1]
+
+
+@_compiled
+def _nearest_above(level, y, x, middle):
+    """The nearest pixel of a higher level, of several the first by rows; there is one beside this one."""
+    height, width = level.shape
+    best = 2**30
+    for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
+        for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
+            down, right = v - y, u - x
+            # Distance first, then place by rows, in one number.
+            number = ((down * down + right * right) * 16 + down + 8) * 16 + right + 8
+            best = min(best, number if level[v, u] > middle else 2**30)
+    return (y + (best // 16) % 16 - 8) * width + x + best % 16 - 8
 
 
 @_compiled
@@ -546,7 +587,9 @@ def surface_edges(
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
         made = (out.front[b], out.share[b], out.pure[b], out.hidden[b])
-        share_out(_mixed_rows, height, count, picture, here, edge, float(jump), wide_px is not None, *made)
+        share_out(
+            _mixed_rows, height, count, picture, here, edge, beside, behind, float(jump), wide_px is not None, *made
+        )
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
         at = edge > 0
