@@ -109,12 +109,13 @@ def _quantile(values: NDArray[np.floating], share: float) -> float:
     below = int(place)
     some = np.sort(values[::61])
     at, aside = below / values.size * some.size, 2.0 * math.sqrt(some.size)
+    middle = some[int(at)]
+    if np.count_nonzero(values < middle) <= below < np.count_nonzero(values <= middle) - 1:
+        return float(middle)  # scenes of layers have few depths
     least = some[int(at - aside)] if at >= aside else -math.inf
     most = some[int(at + aside)] if at + aside < some.size else math.inf
-    first, last = np.count_nonzero(values < least), np.count_nonzero(values <= most)
+    first, last = int(np.count_nonzero(values < least)), int(np.count_nonzero(values <= most))
     if first <= below and below + 1 < last:  # or else the sample was unlucky, or it is the last value
-        if least == most:  # scenes of layers have few depths
-            return float(least)
         values, below, place = values[(values >= least) & (values <= most)], below - first, place - first
     parted = np.partition(values, below)
     low, high = float(parted[below]), float(parted[below + 1 :].min(initial=np.inf))
