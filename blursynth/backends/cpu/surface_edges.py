@@ -1,7 +1,7 @@
 """What lies on both sides of the edges of nearer surfaces; the same as the definition, pixel by pixel.
 
-The nearest edge pixel is found in two passes, down the columns and along the rows, up to the farthest that matters;
-blocks of the picture without an edge in reach are skipped.
+The nearest edge pixel is found in two passes, down the columns and along the rows, where the nearest ones of every
+column are held against those of the pixels that they matter to.
 """
 
 # numba carries no types.
@@ -39,12 +39,11 @@ __all__ = ["surface_edges", "surface_slope"]
 _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
-_BLOCK, _CELL = 64, 8  # columns
-_NOWHERE = 2**20  # px off: no column is left on that side
-# What the searches need of an edge pixel, and of a cell of columns.
+# What the searches need of an edge pixel.
 _ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
-_HIGH, _LOW, _MOST = range(3)
-_NO_ROW = 2**30  # squared px to an edge pixel where a column has none
+# First bits of what the number of a nearest edge pixel consists of; pictures have less than 2^20 columns and rows.
+_SIDE, _COLUMNS, _SQUARED = 1, 2, 22
+_NONE = 2**63 - 1
 
 
 @_compiled
@@ -341,163 +340,63 @@ def _ends_in_columns(first, last, level, number, facts, near, jump, steep, ends)
 
 
 @_compiled
-def _gaps(above, below, gap):
-    """How far it is from every column to the nearest one with an edge pixel in reach; returns whether there is one."""
-    width = above.size
-    last = -(2**30)
-    for x in range(width):
-        if above[x] >= 0 or below[x] >= 0:
-            last = x
-        gap[x] = x - last
-    if last < 0:
-        return False
-    last = 2**30
-    for x in range(width - 1, -1, -1):
-        if above[x] >= 0 or below[x] >= 0:
-            last = x
-        gap[x] = min(gap[x], last - x)
-    return True
+def _nearest_ends(y, ends, facts, near, own, jump, steep, best):
+    """For every pixel of a row the nearest edge pixel that counts, in any column; returns whether there are any.
 
-
-@_compiled
-def _cells(above, below, y, facts, rows, cells):
-    """Of every column the squared distance of its nearest edge pixel, and the bounds of every cell of columns.
-
-    These are the highest and the lowest level of the surfaces that end there, and the largest squared distance at which
-    that matters.
+    Each of those in the columns passes over the pixels that it matters to. Numbers hold the squared distance, the
+    columns between, on which side and in which direction, so that the least one is of the nearest; of two equally near
+    ones it is the one in the nearer column, then the right one, then the upper one.
     """
-    cells[:, _HIGH], cells[:, _LOW], cells[:, _MOST] = -np.inf, np.inf, 0.0
-    rows[:] = _NO_ROW
-    for x in range(above.size):
-        cell = x // _CELL
-        for turn in range(2):
-            n = above[x] if turn == 0 else below[x]
-            if n >= 0:
-                at, down = facts[n, _LEVEL], np.int32(facts[n, _ROW]) - y
-                rows[x] = min(rows[x], down * down)
-                cells[cell, _HIGH], cells[cell, _LOW] = max(cells[cell, _HIGH], at), min(cells[cell, _LOW], at)
-                cells[cell, _MOST] = max(cells[cell, _MOST], facts[n, _MATTERS])
-
-
-@_compiled
-def _blocks(cells, reach, blocks):
-    """The same bounds of all that is in reach of every block of 64 columns."""
-    around, across = reach // _CELL + 1, _BLOCK // _CELL
-    for n in range(len(blocks)):
-        blocks[n, _HIGH], blocks[n, _LOW], blocks[n, _MOST] = -np.inf, np.inf, 0.0
-        for m in range(max(0, n * across - around), min(len(cells), (n + 1) * across + around)):
-            blocks[n, _HIGH] = max(blocks[n, _HIGH], cells[m, _HIGH])
-            blocks[n, _LOW] = min(blocks[n, _LOW], cells[m, _LOW])
-            blocks[n, _MOST] = max(blocks[n, _MOST], cells[m, _MOST])
-
-
-@_compiled
-def _search_row(above, below, y, facts, search, reach):
-    """Fill what the searches of a row need; returns whether there is an edge pixel to be found."""
-    gap, rows, cells, blocks = search
-    if not _gaps(above, below, gap):
-        return False
-    _cells(above, below, y, facts, rows, cells)
-    _blocks(cells, reach, blocks)
-    return True
-
-
-@_compiled
-def _least(rows, first, x):
-    """The least squared distance from a column to the edge pixels of a cell, which begins at another one."""
-    least = np.int32(2**31 - 1)
-    for n in range(_CELL):
-        step = np.int32(first + n - x)
-        least = min(least, np.int32(step * step + rows[first + n]))
-    return least
-
-
-@_compiled
-def _none_in(bounds, least, near, own, most_apart):
-    """Whether no surface that ends in a cell of columns can be the one that is looked for."""
-    if least > bounds[_MOST]:
-        return True
-    if near:
-        return bounds[_HIGH] < own - most_apart or bounds[_LOW] > own + most_apart
-    return bounds[_HIGH] <= own
-
-
-@_compiled
-def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, jump, steep):
-    """The nearest edge pixel in any column that counts for a pixel: its number and column; -1 for none.
-
-    Of two equally near ones the one in the nearer column is taken, then the right one, then the upper one.
-    """
-    best, found, column = np.int64(math.ceil(most_squared)), -1, -1
-    most_apart = jump + steep * math.sqrt(most_squared) if near else 0.0
-    right = left = x // _CELL
-    if gap > 0:
-        right, left = (x + gap) // _CELL, (x - gap) // _CELL
-    if left == right:
-        left -= 1
-    while True:
-        to_right, to_left = max(right * _CELL - x, 0), x - left * _CELL - (_CELL - 1)
-        if right >= len(cells):
-            to_right = _NOWHERE
-        if left < 0:
-            to_left = _NOWHERE
-        step = min(to_right, to_left)
-        if step >= _NOWHERE or step * step > best:
-            break
-        if to_right <= to_left:
-            cell = right
-            right += 1
-        else:
-            cell = left
-            left -= 1
-        least = _least(rows, cell * _CELL, x)
-        if least > best or _none_in(cells[cell], least, near, own, most_apart):
-            continue
-        for u in range(cell * _CELL, min((cell + 1) * _CELL, above.size)):
-            if (u - x) * (u - x) + rows[u] > best:
+    found = False
+    for turn in range(2):
+        for column in range(own.size):
+            n = ends[turn, y, column]
+            if n < 0:
                 continue
-            # The nearer one first, of two as near the upper one.
-            one, two = above[u], below[u]
-            if one < 0 or (two >= 0 and facts[two, _ROW] - y < y - facts[one, _ROW]):
-                one, two = two, one
-            for again in range(2):
-                n = one if again == 0 else two
-                if n < 0:
-                    continue
-                down = np.int64(facts[n, _ROW]) - y
-                squared = (u - x) * (u - x) + down * down
-                before = squared < best
-                if squared == best and found >= 0:
-                    before = abs(u - x) < abs(column - x) or (u > column and abs(u - x) == abs(column - x))
-                if before and _counts(y, x, u, n, facts, near, own, jump, steep):
-                    best, found, column = squared, n, u
-    return found, column
+            if not found:
+                best[:] = _NONE
+                found = True
+            down = np.int64(facts[n, _ROW]) - y
+            matters, between, at = facts[n, _MATTERS], facts[n, _BETWEEN], facts[n, _LEVEL]
+            far = np.int64(math.sqrt(max(matters - down * down, 0.0))) + 1
+            while down * down + far * far > matters:
+                far -= 1
+            first, last = max(0, column - far), min(own.size, column + far + 1)
+            levels, into = own[first:last], best[first:last]
+            for i in range(len(levels)):
+                right = first - column + i
+                squared = down * down + right * right
+                if near:
+                    beyond = max(abs(at - levels[i]) - jump, 0.0)
+                    counts = (levels[i] > between) & (beyond * beyond <= steep * steep * squared)
+                else:
+                    counts = levels[i] < between
+                number = squared << _SQUARED | abs(right) << _COLUMNS | (right > 0) << _SIDE | turn
+                into[i] = min(into[i], number if counts else _NONE)
+    return found
 
 
 @_compiled
-def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missing):
+def _end_of(x, number):
+    """Direction and column of an edge pixel of :func:`_nearest_ends`."""
+    columns = (number >> _COLUMNS) & ((1 << (_SQUARED - _COLUMNS)) - 1)
+    return number & 1, x - columns if number >> _SIDE & 1 else x + columns
+
+
+@_compiled
+def _missing_row(y, level, ends, facts, own, best, jump, front, share, missing):
     """Which surface is missing at the pixels of a row."""
     width = level.shape[1]
-    above, below = ends[0, y], ends[1, y]
-    gap, rows, cells, blocks = search
-    if not _search_row(above, below, y, facts, search, reach):
-        return
-    n, column = -1, -1
     for x in range(width):
         one = front[y, x]
-        if one >= 0 and share[y, x] < 1.0:
-            missing[y, x] = one
-            continue
-        own = level[one // width, one % width] if one >= 0 else level[y, x]
-        if gap[x] > reach or blocks[x // _BLOCK, _HIGH] <= own:
-            continue
-        most_squared = blocks[x // _BLOCK, _MOST] + 1.0
-        # The one of the neighboring pixel is nearly always near: look no farther.
-        if n >= 0 and _counts(y, x, column, n, facts, False, own, jump, 0.0):
-            down, right = facts[n, _ROW] - y, column - x
-            most_squared = down * down + right * right + 1.0
-        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, False, own, jump, 0.0)
-        if n >= 0:
+        own[x] = level[one // width, one % width] if one >= 0 else level[y, x]
+    found = _nearest_ends(y, ends, facts, False, own, jump, 0.0, best)
+    for x in range(width):
+        if front[y, x] >= 0 and share[y, x] < 1.0:
+            missing[y, x] = front[y, x]
+        elif found and best[x] < _NONE:
+            turn, column = _end_of(x, best[x])
+            n = ends[turn, y, column]
             missing[y, x] = np.int32(facts[n, _AT_ROW]) * width + np.int32(facts[n, _AT_COLUMN])
 
 
@@ -526,41 +425,31 @@ def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at
 
 
 @_compiled
-def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edges, front, at_edges, hidden):
+def _hidden_row(y, level, edge, ends, facts, best, jump, steep, all_edges, front, at_edges, hidden):
     """What continues behind the pixels of a row that are at no edge."""
-    width = level.shape[1]
-    above, below = ends[0, y], ends[1, y]
-    gap, rows, cells, blocks = search
-    if not _search_row(above, below, y, facts, search, reach):
+    if not _nearest_ends(y, ends, facts, True, level[y], jump, steep, best):
         return
-    n, column = -1, -1
-    for x in range(width):
-        if gap[x] > reach or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
+    for x in range(len(best)):
+        if best[x] == _NONE or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
             continue
-        own, most_squared = level[y, x], blocks[x // _BLOCK, _MOST] + 1.0
-        if n >= 0 and _counts(y, x, column, n, facts, True, own, jump, steep):
-            down, right = facts[n, _ROW] - y, column - x
-            most_squared = down * down + right * right + 1.0
-        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, True, own, jump, steep)
-        if n >= 0:
-            down, right = facts[n, _ROW] - y, column - x
-            away, row = math.sqrt(down * down + right * right), np.int64(facts[n, _ROW])
-            hidden[y, x] = _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges)
+        turn, column = _end_of(x, best[x])
+        n = ends[turn, y, column]
+        away, row = math.sqrt(float(best[x] >> _SQUARED)), np.int64(facts[n, _ROW])
+        hidden[y, x] = _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges)
 
 
 @_compiled
 def _beyond_rows(
-    first, last, level, edge, hides, hiding, ends, ending, jump, steep, reach, front, share, hidden, missing, at_edges
+    first, last, level, edge, hides, hiding, ends, ending, jump, steep, front, share, hidden, missing, at_edges
 ):
     """What continues behind pixels at no edge, and which surfaces are missing."""
     width = level.shape[1]
-    cells, blocks = (width + _CELL - 1) // _CELL, (width + _BLOCK - 1) // _BLOCK
-    search = np.empty(width, np.int64), np.empty(cells * _CELL, np.int32), np.empty((cells, 3)), np.empty((blocks, 3))
+    own, best = np.empty(width), np.empty(width, np.int64)
     connected = ends.shape[1] > 0
     for y in range(first, last):
         if connected:
-            _missing_row(y, level, ends, ending, search, jump, reach, front, share, missing)
-        _hidden_row(y, level, edge, hides, hiding, search, jump, steep, reach, connected, front, at_edges, hidden)
+            _missing_row(y, level, ends, ending, own, best, jump, front, share, missing)
+        _hidden_row(y, level, edge, hides, hiding, best, jump, steep, connected, front, at_edges, hidden)
 
 
 def surface_edges(
@@ -592,11 +481,6 @@ def surface_edges(
         )
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
-        at = edge > 0
-        farthest = 2.0 * float(deep[at].max()) if deep.size else float(np.ptp(here))
-        if wide.size:
-            farthest = max(farthest, float(wide[at].max()))
-        reach = math.ceil(farthest + slack_px)
         steep = 0.0 if deep.size else STEEPEST
         found = []
         for kind in (_NEAR, _FAR):
@@ -609,7 +493,7 @@ def surface_edges(
             found += [ends, facts]
         at_edges = out.hidden[b].copy()
         share_out(
-            _beyond_rows, height, count, here, edge, *found, float(jump), steep, reach, out.front[b], out.share[b],
+            _beyond_rows, height, count, here, edge, *found, float(jump), steep, out.front[b], out.share[b],
             out.hidden[b], out.missing[b], at_edges,
         )  # fmt: skip
     return out
