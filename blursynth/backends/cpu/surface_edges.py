@@ -356,9 +356,9 @@ def _nearest_ends(y, ends, facts, near, own, jump, steep, best):
             if not found:
                 best[:] = _NONE
                 found = True
-            down = np.int64(facts[n, _ROW]) - y
+            down = int(facts[n, _ROW]) - y
             matters, between, at = facts[n, _MATTERS], facts[n, _BETWEEN], facts[n, _LEVEL]
-            far = np.int64(math.sqrt(max(matters - down * down, 0.0))) + 1
+            far = int(math.sqrt(max(matters - down * down, 0.0))) + 1
             while down * down + far * far > matters:
                 far -= 1
             first, last = max(0, column - far), min(own.size, column + far + 1)
