@@ -153,6 +153,14 @@ class Backend(Protocol):
         """
         ...
 
+    def jumps(self, level: NDArray[np.float64], *, jump: float) -> NDArray[np.int64]:
+        """Pairs of neighbors, diagonal ones included, that differ by more than ``jump``: ``[2, N]``.
+
+        ``level`` is ``[H, W]``, the pairs ``row * W + column`` of the pixel with the higher level and of the other one,
+        in the order of the one that comes first by rows, and the other one's.
+        """
+        ...
+
     def surface_slope(self, radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
         """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
 

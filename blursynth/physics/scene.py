@@ -373,7 +373,7 @@ def reach_of_objects_px(largest_radius_px: float) -> int:
 
 
 def reach_of_layers_px(
-    nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float, sloped: bool
+    nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], backend: Any, *, wider_px: float, sloped: bool
 ) -> int:
     """The largest distance of a pixel whose color or depth affects another one, hidden surfaces included.
 
@@ -386,6 +386,8 @@ def reach_of_layers_px(
     ----------
     nearness_px, radius_px
         ``[H, W]`` of every pixel; the sign of the radius does not matter.
+    backend
+        Backend whose ``jumps`` is used.
     wider_px
         How much wider than its radius a blur may be, by rounding it to levels and pixels.
     sloped
@@ -397,7 +399,7 @@ def reach_of_layers_px(
         return 0
     reach = largest + wider_px
     edge = 1 + UNEVEN_REACH_PX  # what says whether a pixel is at an edge
-    near, far = _jumps(nearness_px)
+    near, far = backend.jumps(nearness_px, jump=JUMP_PX)
     if near.size:
         level, width = nearness_px.ravel(), size.ravel()
         deep = level[near] - level[far] + SLACK_PX
@@ -407,27 +409,6 @@ def reach_of_layers_px(
         # Whether one can see beyond a pixel depends on what is at edges as far off as any blur reaches.
         reach = max(reach, max(behind, before, largest + 1.0 + PURE_REACH_PX) + wider_px + edge)
     return math.ceil(reach + (SLOPE_REACH_PX if sloped else 0))
-
-
-def _jumps(nearness_px: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of neighbors, diagonal ones included, of which the first is nearer by a jump: ``row * W + column``."""
-    height, width = nearness_px.shape
-    # Neighbors share a square of four pixels, and a square with a jump has a range above it: few are left to look at.
-    down, right = min(1, height - 1), min(1, width - 1)
-    above, below = nearness_px[: height - down], nearness_px[down:]
-    most, least = np.maximum(above, below), np.minimum(above, below)
-    most = np.maximum(most[:, : width - right], most[:, right:])
-    most -= np.minimum(least[:, : width - right], least[:, right:])
-    row, column = np.divmod(np.flatnonzero(most > JUMP_PX), width - right)
-    first = row * width + column
-    square = np.stack([first, first + right, first + down * width, first + down * width + right])
-    level = nearness_px.ravel()[square]
-    pairs = [(near, far) for near in range(4) for far in range(4) if near != far]
-    found = [(level[near] - level[far] > JUMP_PX, near, far) for near, far in pairs]
-    return (
-        np.concatenate([square[near][jumps] for jumps, near, _ in found]),
-        np.concatenate([square[far][jumps] for jumps, _, far in found]),
-    )
 
 
 def scene_of_layers(

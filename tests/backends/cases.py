@@ -434,6 +434,11 @@ def _paths() -> dict[str, list[Case]]:
         "mean_poses": [case("shaking", {"poses": turns, **rows}), case("turning far", {"poses": wide, **rows})],
         "surface_slope": [case("two surfaces", slope)],
         "farthest_seen": [case("rough", farthest)],
+        "jumps": [
+            case("steps", {"level": np.round(2 * between(33, 0, 3, 9, 23)), "jump": 2.5}),
+            case("one row", {"level": normal(34, 1, 9), "jump": 1.0}),
+            case("one column", {"level": normal(35, 9, 1), "jump": 1.0}),
+        ],
     }
 
 

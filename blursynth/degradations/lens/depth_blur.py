@@ -132,9 +132,9 @@ class DepthBlur(Degradation):
     def _reach_of_one_px(self, frame: Frame) -> int:
         layers = self.layers(frame)
         if self.form == "occlusion":
-            return reach_of_layers_px(
-                layers.nearness_px, layers.radius_px, wider_px=self.tolerance_px + 1.0, sloped=self.parts > 1
-            )
+            nearness, radius = layers.nearness_px, layers.radius_px
+            wider_px = self.tolerance_px + 1.0
+            return reach_of_layers_px(nearness, radius, for_array(nearness), wider_px=wider_px, sloped=self.parts > 1)
         place = self.node_place(layers.radius_px)
         nodes = math.floor(float(place.min())), math.ceil(float(place.max()))
         return math.ceil(max(abs(self.node_radius_px(node)) for node in nodes)) + 1 if nodes != (0, 0) else 0
