@@ -336,7 +336,8 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
     >>> blur_levels(np.array([0.0, 0.6, -16.0, -20.0]), 0.25).tolist()
     [0, 6, -111, -119]
     """
-    size = np.abs(radius_px).astype(np.float32)  # faster, and as good where it is rounded anyway
+    signed = np.asarray(radius_px, np.float32)  # faster, and as good where it is rounded anyway
+    size = np.abs(signed)
     place = np.clip(size, np.float32(_NO_BLUR_PX), np.float32(_PROPORTIONAL_PX))
     place *= np.float32(1 / _NO_BLUR_PX)
     np.log(place, out=place)
@@ -344,8 +345,8 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
     size -= np.float32(_PROPORTIONAL_PX)
     place += np.maximum(size, np.float32(0.0), out=size)
     place *= np.float32(0.5 / tolerance_px)
-    level = np.rint(place, out=place).astype(np.int32)
-    return np.asarray(np.negative(level, out=level, where=np.asarray(radius_px) < 0))
+    level = np.copysign(np.rint(place, out=place), signed, out=place)
+    return np.asarray(level.astype(np.int32))
 
 
 def level_radius_px(level: int, tolerance_px: float) -> float:
@@ -455,7 +456,7 @@ def scene_of_layers(
     kernel, psf = _numbered(kernel, point_spreads)
     # A pixel more: what lies between pixels, and mixtures.
     reach_px = (psf.reach_px().reshape(len(part_weight), -1).max(axis=0) + 1).astype(np.int32)
-    farthest = _farthest_seen(order, edges, reach_px[kernel], backend, circular)
+    farthest = _farthest_seen(order, edges, np.take(reach_px, kernel), backend, circular)
     return _unchecked(
         order=order, kernel=kernel, psf=psf, part_weight=part_weight, slope=slope, part_center=part_center,
         connected=True, farthest=farthest, **vars(edges),
@@ -491,15 +492,16 @@ def scene_of_objects(
 ) -> Scene:
     """The scene of a picture of objects: every one a surface of its own, the larger ``label`` ``[1, H, W]`` nearer.
 
-    ``number`` ``[1, H, W]`` is the place of a label among those of the picture, ``radius_px`` how far the light of
-    every pixel reaches; behind the edge of an object one sees as deep as both radii together. The rest is as in
-    :func:`scene_of_layers`.
+    ``number`` ``[1, H, W]`` is the place of a label among those that occur in the picture, ``radius_px`` ``[N]`` how
+    far the light of each of these reaches, ``kernel`` ``[N]`` any integer that identifies its point spread; behind the
+    edge of an object one sees as deep as both radii together. The rest is as in :func:`scene_of_layers`.
     """
     # By label, not by number, so that a window has the same edges as the whole picture.
     level = label.astype(np.float64)
-    edges = backend.surface_edges(image, level, np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX)
-    kernel, psf = _numbered(kernel, point_spreads)
-    return _unchecked(order=number.astype(np.int32), kernel=kernel, psf=psf, part_weight=part_weight, **vars(edges))
+    edges = backend.surface_edges(image, level, np.take(np.abs(radius_px), number), None, jump=0.5, slack_px=SLACK_PX)
+    ranks, psf = _numbered(kernel, point_spreads)
+    order, kernel = number.astype(np.int32), np.take(ranks, number)
+    return _unchecked(order=order, kernel=kernel, psf=psf, part_weight=part_weight, **vars(edges))
 
 
 def _numbered(
@@ -507,10 +509,11 @@ def _numbered(
 ) -> tuple[NDArray[np.int32], PointSpreads]:
     """The numbers that occur as places among them, and their point spreads."""
     lowest = int(kernel.min())
-    numbers = kernel - lowest
+    numbers = kernel.astype(np.intp)
+    numbers -= lowest
     occurs = np.bincount(numbers.ravel()) > 0
     rank = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
-    return rank[numbers], point_spreads((np.flatnonzero(occurs) + lowest).tolist())
+    return np.take(rank, numbers), point_spreads((np.flatnonzero(occurs) + lowest).tolist())
 
 
 def _unchecked(**given: Any) -> Scene:
