@@ -40,10 +40,11 @@ _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
 # What the searches need of an edge pixel.
-_ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
+_ROW, _COLUMN, _BETWEEN, _MATTERS, _LEVEL = range(5)
 # First bits of what the number of a nearest edge pixel consists of; pictures have less than 2^20 columns and rows.
 _SIDE, _COLUMNS, _SQUARED = 1, 2, 22
 _NONE = 2**63 - 1
+_ROWS = 64  # of a job
 
 
 @_compiled
@@ -277,146 +278,126 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, number, facts):
-    """The edge pixels of a kind, numbered by row; and what the searches need of each.
+def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, starts, facts):
+    """The edge pixels of a kind, by row, ``starts`` the first of each; and what the searches need of them.
 
-    For near sides, beyond which something continues: the row, the level above which a pixel is of the surface that ends
-    there, the squared distance up to which what continues may be seen, the pixel's level, and row and column of the
-    surface behind. For far sides, beyond which a surface is missing: the row, the level below which a pixel is not of
-    that surface, the squared distance up to which that matters, and level, row and column of the pixel that shows it.
+    For near sides, beyond which something continues: row and column, the level above which a pixel is of the surface
+    that ends there, the squared distance up to which what continues may be seen, and the pixel's level. For far sides,
+    beyond which a surface is missing: row and column, the level below which a pixel is not of that surface, the squared
+    distance up to which that matters, and the surface's level.
     """
     height, width = edge.shape
+    levels, kinds = level.reshape(-1), edge.reshape(-1)
+    words = kinds[: kinds.size // 8 * 8].view(np.uint64)
+    starts[:] = 0
     count = 0
-    for y in range(height):
-        for x in range(width):
-            number[y, x] = -1
-            if edge[y, x] & kind == 0:
+    for n in range(0, kinds.size, 8):
+        if n // 8 < words.size and words[n // 8] == 0:
+            continue
+        for place in range(n, min(n + 8, kinds.size)):
+            if kinds[place] & kind == 0:
                 continue
-            front, behind = (y, x), (y, x)
+            y, x = place // width, place % width
             if kind == _NEAR:
-                behind = farthest[y, x] // width, farthest[y, x] % width
-                most = deep[y, x] + deep[behind] if deep.size else level[front] - level[behind]
-                other = behind
+                front, behind = place, int(farthest[y, x])
+                most = deep[y, x] + deep[behind // width, behind % width] if deep.size else level[y, x] - levels[behind]
             else:
-                front = nearest[y, x] // width, nearest[y, x] % width
-                most, other = wide[front], front
-            step = level[front] - level[behind]
-            between = min(jump, 0.5 * step)
-            facts[count, _ROW], facts[count, _MATTERS] = y, (most + slack) ** 2
-            facts[count, _BETWEEN] = level[behind] + between if kind == _NEAR else level[front] - between
-            facts[count, _LEVEL], facts[count, _AT_ROW], facts[count, _AT_COLUMN] = level[front], other[0], other[1]
-            number[y, x] = count
+                front, behind = int(nearest[y, x]), place
+                most = wide[front // width, front % width]
+            between = min(jump, 0.5 * (levels[front] - levels[behind]))
+            facts[count, _ROW], facts[count, _COLUMN], facts[count, _MATTERS] = y, x, (most + slack) ** 2
+            facts[count, _BETWEEN] = levels[behind] + between if kind == _NEAR else levels[front] - between
+            facts[count, _LEVEL] = levels[front]
+            starts[y + 1] += 1
             count += 1
+    for y in range(height):
+        starts[y + 1] += starts[y]
 
 
 @_compiled
-def _counts(y, x, column, n, facts, near, own, jump, steep):
-    """Whether an edge pixel is one that is looked for: of the pixel's surface, or of one that is missing at it."""
-    down, right = facts[n, _ROW] - y, column - x
-    squared = down * down + right * right
-    if squared > facts[n, _MATTERS]:
-        return False
+def _counts(near, at, between, own, squared, jump, steep):
+    """Whether an edge pixel near enough is one that is looked for: of a pixel's surface, or of one missing there."""
     if near:
-        beyond = abs(facts[n, _LEVEL] - own) - jump
-        return own > facts[n, _BETWEEN] and (beyond <= 0.0 or beyond * beyond <= steep * steep * squared)
-    return own < facts[n, _BETWEEN]
+        beyond = max(abs(at - own) - jump, 0.0)
+        return (own > between) & (beyond * beyond <= steep * steep * squared)
+    return own < between
 
 
 @_compiled
-def _ends_in_columns(first, last, level, number, facts, near, jump, steep, ends):
-    """In every column the nearest edge pixels above and below, where they count for the pixel; -1 for none."""
-    height = level.shape[0]
-    one = np.empty(last - first, np.int32)
-    for turn in range(2):
-        one[:] = -1
-        for line in range(height):
-            y = line if turn == 0 else height - 1 - line
-            for x in range(first, last):
-                if number[y, x] >= 0:
-                    one[x - first] = number[y, x]
-                n = one[x - first]
-                there = n >= 0 and _counts(y, x, x, n, facts, near, level[y, x], jump, steep)
-                ends[turn, y, x] = n if there else -1
+def _nearest_ends(first, last, level, own, starts, facts, reach, near, jump, steep, latest, columns, best):
+    """For every pixel of some rows the nearest edge pixel that counts, in any column, as a number.
 
-
-@_compiled
-def _nearest_ends(y, ends, facts, near, own, jump, steep, best):
-    """For every pixel of a row the nearest edge pixel that counts, in any column; returns whether there are any.
-
-    Each of those in the columns passes over the pixels that it matters to. Numbers hold the squared distance, the
-    columns between, on which side and in which direction, so that the least one is of the nearest; of two equally near
-    ones it is the one in the nearer column, then the right one, then the upper one.
+    In every column the nearest ones above (or at) a row and below it, where they count, pass over the pixels of that
+    row that they matter to, whose levels are ``own``. Numbers hold the squared distance, the columns between, on which
+    side and in which direction, so that the least one is of the nearest; of two equally near ones it is the one in the
+    nearer column, then the right one, then the upper one.
     """
-    found = False
+    height = len(level)
     for turn in range(2):
-        for column in range(own.size):
-            n = ends[turn, y, column]
-            if n < 0:
-                continue
-            if not found:
-                best[:] = _NONE
-                found = True
-            down = int(facts[n, _ROW]) - y
-            matters, between, at = facts[n, _MATTERS], facts[n, _BETWEEN], facts[n, _LEVEL]
-            far = int(math.sqrt(max(matters - down * down, 0.0))) + 1
-            while down * down + far * far > matters:
-                far -= 1
-            first, last = max(0, column - far), min(own.size, column + far + 1)
-            levels, into = own[first:last], best[first:last]
-            for i in range(len(levels)):
-                right = first - column + i
-                squared = down * down + right * right
-                if near:
-                    beyond = max(abs(at - levels[i]) - jump, 0.0)
-                    counts = (levels[i] > between) & (beyond * beyond <= steep * steep * squared)
-                else:
-                    counts = levels[i] < between
-                number = squared << _SQUARED | abs(right) << _COLUMNS | (right > 0) << _SIDE | turn
-                into[i] = min(into[i], number if counts else _NONE)
-    return found
+        latest[:] = -1
+        count = 0
+        y, step, end = (max(0, first - reach), 1, last) if turn == 0 else (min(height, last + reach) - 1, -1, first - 1)
+        while y != end:
+            for n in range(starts[y], starts[y + 1]):
+                column = int(facts[n, _COLUMN])
+                if latest[column] < 0:
+                    columns[count] = column
+                    count += 1
+                latest[column] = n
+            k = 0
+            while k < count and first <= y < last:
+                column = columns[k]
+                n = latest[column]
+                down, matters = int(facts[n, _ROW]) - y, facts[n, _MATTERS]
+                if down * down > matters:  # too far for this row, and for those that follow
+                    count -= 1
+                    latest[column], columns[k] = -1, columns[count]
+                    continue
+                k += 1
+                at, between = facts[n, _LEVEL], facts[n, _BETWEEN]
+                if not _counts(near, at, between, level[y, column], down * down, jump, steep):
+                    continue
+                far = int(math.sqrt(matters - down * down)) + 1
+                while down * down + far * far > matters:
+                    far -= 1
+                left = max(0, column - far)
+                levels, into = own[y - first, left : column + far + 1], best[y - first, left : column + far + 1]
+                for i in range(len(levels)):
+                    right = left - column + i
+                    squared = down * down + right * right
+                    number = squared << _SQUARED | abs(right) << _COLUMNS | (right > 0) << _SIDE | turn
+                    counts = _counts(near, at, between, levels[i], squared, jump, steep)
+                    into[i] = min(into[i], number if counts else _NONE)
+            y += step
 
 
 @_compiled
-def _end_of(x, number):
-    """Direction and column of an edge pixel of :func:`_nearest_ends`."""
-    columns = (number >> _COLUMNS) & ((1 << (_SQUARED - _COLUMNS)) - 1)
-    return number & 1, x - columns if number >> _SIDE & 1 else x + columns
+def _end_of(y, x, number):
+    """Row and column of an edge pixel of :func:`_nearest_ends`, and its distance."""
+    squared, columns = number >> _SQUARED, (number >> _COLUMNS) & ((1 << (_SQUARED - _COLUMNS)) - 1)
+    rows = int(math.sqrt(float(squared - columns * columns)) + 0.5)
+    column = x - columns if number >> _SIDE & 1 else x + columns
+    return y + rows if number & 1 else y - rows, column, math.sqrt(float(squared))
 
 
 @_compiled
-def _missing_row(y, level, ends, facts, own, best, jump, front, share, missing):
-    """Which surface is missing at the pixels of a row."""
-    width = level.shape[1]
-    for x in range(width):
-        one = front[y, x]
-        own[x] = level[one // width, one % width] if one >= 0 else level[y, x]
-    found = _nearest_ends(y, ends, facts, False, own, jump, 0.0, best)
-    for x in range(width):
-        if front[y, x] >= 0 and share[y, x] < 1.0:
-            missing[y, x] = front[y, x]
-        elif found and best[x] < _NONE:
-            turn, column = _end_of(x, best[x])
-            n = ends[turn, y, column]
-            missing[y, x] = np.int32(facts[n, _AT_ROW]) * width + np.int32(facts[n, _AT_COLUMN])
-
-
-@_compiled
-def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges):
+def _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_edges):
     """Of the surface behind an edge the pixel that is as far from it as the pixel, on its other side, or nearer."""
     height, width = level.shape
-    fy, fx = np.int64(facts[n, _AT_ROW]), np.int64(facts[n, _AT_COLUMN])
-    found = fy * width + fx
-    if at_edges[fy, fx] >= 0:
-        found = np.int64(at_edges[fy, fx])
+    fy, fx = behind // width, behind % width
+    found = np.int64(at_edges[fy, fx]) if at_edges[fy, fx] >= 0 else behind
     oy, ox = found // width, found % width
     down, right = float(oy - y), float(ox - x)
     length = math.sqrt(down * down + right * right)
+    if length == 0.0:
+        return found
+    down, right = down / length, right / length
     middle = 0.5 * (level[row, column] + level[fy, fx])
     step_px = away % (2.0 * MIRRORED_PX)
     step_px = max(1.0, min(step_px, 2.0 * MIRRORED_PX - step_px))
-    while step_px >= 1.0 and length > 0.0:
-        v = math.floor(oy + down / length * step_px + 0.5)
-        u = math.floor(ox + right / length * step_px + 0.5)
+    while step_px >= 1.0:
+        v = math.floor(oy + down * step_px + 0.5)
+        u = math.floor(ox + right * step_px + 0.5)
         inside = 0 <= v < height and 0 <= u < width and edge[v, u] == 0
         if inside and level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
             return v * width + u
@@ -425,31 +406,58 @@ def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at
 
 
 @_compiled
-def _hidden_row(y, level, edge, ends, facts, best, jump, steep, all_edges, front, at_edges, hidden):
-    """What continues behind the pixels of a row that are at no edge."""
-    if not _nearest_ends(y, ends, facts, True, level[y], jump, steep, best):
-        return
-    for x in range(len(best)):
-        if best[x] == _NONE or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
-            continue
-        turn, column = _end_of(x, best[x])
-        n = ends[turn, y, column]
-        away, row = math.sqrt(float(best[x] >> _SQUARED)), np.int64(facts[n, _ROW])
-        hidden[y, x] = _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges)
-
-
-@_compiled
 def _beyond_rows(
-    first, last, level, edge, hides, hiding, ends, ending, jump, steep, front, share, hidden, missing, at_edges
+    first_job,
+    last_job,
+    level,
+    edge,
+    nearer,
+    farther,
+    hiding,
+    ending,
+    jump,
+    steep,
+    front,
+    share,
+    hidden,
+    missing,
+    at_edges,
 ):
     """What continues behind pixels at no edge, and which surfaces are missing."""
-    width = level.shape[1]
-    own, best = np.empty(width), np.empty(width, np.int64)
-    connected = ends.shape[1] > 0
-    for y in range(first, last):
+    height, width = level.shape
+    latest, columns = np.empty(width, np.int32), np.empty(width, np.int32)
+    best, own = np.empty((_ROWS, width), np.int64), np.empty((_ROWS, width))
+    connected = ending[0].size > 0
+    for job in range(first_job, last_job):
+        first, last = job * _ROWS, min((job + 1) * _ROWS, height)
+        search = latest, columns, best
         if connected:
-            _missing_row(y, level, ends, ending, own, best, jump, front, share, missing)
-        _hidden_row(y, level, edge, hides, hiding, best, jump, steep, connected, front, at_edges, hidden)
+            best[:] = _NONE
+            for y in range(first, last):
+                for x in range(width):
+                    own[y - first, x] = level[y, x]
+                for x in range(width):
+                    if edge[y, x] != 0 and front[y, x] >= 0:
+                        own[y - first, x] = level[front[y, x] // width, front[y, x] % width]
+            _nearest_ends(first, last, level, own, *ending, False, jump, 0.0, *search)
+            for y in range(first, last):
+                for x in range(width):
+                    if edge[y, x] != 0 and front[y, x] >= 0 and share[y, x] < 1.0:
+                        missing[y, x] = front[y, x]
+                    elif best[y - first, x] != _NONE:
+                        row, column, _ = _end_of(y, x, best[y - first, x])
+                        missing[y, x] = nearer[row, column]
+        best[:] = _NONE
+        _nearest_ends(first, last, level, level[first:last], *hiding, True, jump, steep, *search)
+        for y in range(first, last):
+            for x in range(width):
+                if best[y - first, x] == _NONE:
+                    continue
+                if edge[y, x] != 0 and (connected or edge[y, x] & _NEAR or front[y, x] >= 0):
+                    continue
+                row, column, away = _end_of(y, x, best[y - first, x])
+                behind = np.int64(farther[row, column])
+                hidden[y, x] = _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_edges)
 
 
 def surface_edges(
@@ -484,17 +492,16 @@ def surface_edges(
         steep = 0.0 if deep.size else STEEPEST
         found = []
         for kind in (_NEAR, _FAR):
-            rows = height if kind == _NEAR or wide.size else 0
-            number, facts = np.empty((rows, width), np.int32), np.empty((int(np.count_nonzero(edge[:rows] & kind)), 6))
-            ends = np.empty((2, rows, width), np.int32)
+            rows = height + 1 if kind == _NEAR or wide.size else 0
+            starts, facts = np.empty(rows, np.int64), np.empty((int(np.count_nonzero(edge & kind)), 5))
+            reach = 0
             if rows:
-                _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), number, facts)
-                share_out(_ends_in_columns, width, count, here, number, facts, kind == _NEAR, float(jump), steep, ends)
-            found += [ends, facts]
-        at_edges = out.hidden[b].copy()
+                _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), starts, facts)
+                reach = math.ceil(math.sqrt(facts[:, _MATTERS].max(initial=0.0)))
+            found.append((starts, facts, reach))
         share_out(
-            _beyond_rows, height, count, here, edge, *found, float(jump), steep, out.front[b], out.share[b],
-            out.hidden[b], out.missing[b], at_edges,
+            _beyond_rows, -(-height // _ROWS), count, here, edge, beside, behind, *found, float(jump), steep,
+            out.front[b], out.share[b], out.hidden[b], out.missing[b], out.hidden[b].copy(),
         )  # fmt: skip
     return out
 
