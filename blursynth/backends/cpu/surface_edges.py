@@ -119,48 +119,52 @@ def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
 def _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness):
     """The pixels around that are at no edge: how many of the surface in front (0), and of the one behind (1)."""
     height, width = level.shape
-    front, back, front_weight, back_weight = around[0], around[1], closeness[0], closeness[1]
+    levels, edges, by_place = level.reshape(-1), edge.reshape(-1), weights.reshape(-1)
+    left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
     fronts = backs = np.uint64(0)
     for v in range(max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)):
-        levels, edges, weight = level[v], edge[v], weights[v - y + PURE_REACH_PX]
-        for u in range(max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)):
-            if edges[u] == 0:
+        # Places that cannot be negative need no look at their sign.
+        place = np.uint64(v * width + left)
+        n = np.uint64((v - y + PURE_REACH_PX) * len(weights) + left - x + PURE_REACH_PX)
+        for _ in range(right - left):
+            if edges[place] == 0:
                 # Without branches, which nobody could predict: what does not count is written over.
-                own, place = levels[u], np.int32(v * width + u)
-                front[fronts] = back[backs] = place
-                front_weight[fronts] = back_weight[backs] = weight[u - x + PURE_REACH_PX]
+                own, weight = levels[place], by_place[n]
+                around[0, fronts], around[1, backs] = place, place
+                closeness[0, fronts], closeness[1, backs] = weight, weight
                 counts = (own >= least) & (own <= most)
                 fronts += np.uint64(counts & (own > middle))
                 backs += np.uint64(counts & (own <= middle))
+            place += np.uint64(1)
+            n += np.uint64(1)
     return fronts, backs
 
 
 @_compiled
-def _statistics(flat, places, weights, mean):
-    """The mean of colors; returns their variance, of all channels together, and the place of largest weight."""
+def _statistics(flat, around, closeness, side, count, mean):
+    """The mean of a side's colors; returns their variance, of all channels together, and the nearest place."""
     channels = len(flat)
-    total, largest, nearest = 0.0, 0.0, -1
-    for n in range(len(places)):
-        total += weights[n]
-        if weights[n] > largest:
-            largest, nearest = weights[n], places[n]
-    variance = 0.0
-    mean[:] = 0.0
-    for c in range(0, channels if len(places) else 0, 3):  # three at a time, or else each waits for its own sum
+    variance, nearest = 0.0, -1
+    mean[side] = 0.0
+    for c in range(0, channels if count else 0, 3):  # three at a time, or else each waits for its own sum
         d, e = min(c + 1, channels - 1), min(c + 2, channels - 1)
         one, two, three = flat[c], flat[d], flat[e]
-        a = b = g = 0.0
-        for n in range(len(places)):
-            place, weight = np.uint32(places[n]), weights[n]
+        a = b = g = total = closest = 0.0
+        for n in range(count):
+            place, weight = np.uint32(around[side, n]), closeness[side, n]
             a, b, g = a + weight * one[place], b + weight * two[place], g + weight * three[place]
-        mean[c], mean[d], mean[e] = a / total, b / total, g / total
-        a = b = g = 0.0
-        for n in range(len(places)):
-            place, weight = np.uint32(places[n]), weights[n]
-            a += weight * (one[place] - mean[c]) ** 2
-            b += weight * (two[place] - mean[d]) ** 2
-            g += weight * (three[place] - mean[e]) ** 2
-        variance += (a + (b if d > c else 0.0) + (g if e > d else 0.0)) / total
+            total += weight
+            nearest = int(place) if weight > closest else nearest
+            closest = max(closest, weight)
+        a, b, g = a / total, b / total, g / total
+        mean[side, c], mean[side, d], mean[side, e] = a, b, g
+        i = j = k = 0.0
+        for n in range(count):
+            place, weight = np.uint32(around[side, n]), closeness[side, n]
+            i += weight * (one[place] - a) ** 2
+            j += weight * (two[place] - b) ** 2
+            k += weight * (three[place] - g) ** 2
+        variance += (i + (j if d > c else 0.0) + (k if e > d else 0.0)) / total
     return variance, nearest
 
 
@@ -189,8 +193,8 @@ def _mixed_rows(first, last, image, level, edge, nearer, farther, jump, missing,
             allowed = max(jump, 0.5 * (front_level - back_level))
             least, most = back_level - allowed, front_level + allowed
             fronts, backs = _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness)
-            variance[0], nearest[0] = _statistics(flat, around[0, :fronts], closeness[0, :fronts], mean[0])
-            variance[1], nearest[1] = _statistics(flat, around[1, :backs], closeness[1, :backs], mean[1])
+            variance[0], nearest[0] = _statistics(flat, around, closeness, 0, fronts, mean)
+            variance[1], nearest[1] = _statistics(flat, around, closeness, 1, backs, mean)
             thin_front = nearest[0] < 0
             lost = False
             for turn in range(2):
