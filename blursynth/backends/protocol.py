@@ -16,6 +16,7 @@ from blursynth.physics.development import DevelopParameters
 from blursynth.physics.object_layout import ObjectLayout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
+from blursynth.physics.poses import Poses
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
@@ -152,6 +153,14 @@ class Backend(Protocol):
         """
         ...
 
+    def jumps(self, level: NDArray[np.float64], *, jump: float) -> NDArray[np.int64]:
+        """Pairs of neighbors, diagonal ones included, that differ by more than ``jump``: ``[2, N]``.
+
+        ``level`` is ``[H, W]``, the pairs ``row * W + column`` of the pixel with the higher level and of the other one,
+        in the order of the one that comes first by rows, and the other one's.
+        """
+        ...
+
     def surface_slope(self, radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
         """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
 
@@ -238,6 +247,15 @@ class Backend(Protocol):
 
         ``seed`` is ``[B]`` or one number, 0 <= seed < 2**64. The same seed and parameters give the same bits, in any
         batch.
+        """
+        ...
+
+    def mean_poses(self, poses: Poses, first: NDArray[np.int64], weight: NDArray[np.float64]) -> Poses:
+        """The mean pose of a camera over the exposure of every row of a picture.
+
+        Row r sees the poses ``first[r] + n`` with the shares ``weight[r, n]`` ``[R, n]``, >= 0, of which only the
+        ratios matter. The result has R poses: the mean of the positions, and the Karcher mean of the orientations, see
+        :func:`blursynth.physics.poses.mean_rotation`, which must lie within a quarter turn of it.
         """
         ...
 

@@ -136,21 +136,26 @@ class ObjectMotion(Degradation):
         reach = np.hypot(paths[..., 0], paths[..., 1]).max(axis=1)
         place = np.where(moves, np.arange(len(there)), -1)  # -1 is what stands still
         parts = self.parts if self.frames is None else self.frames
-        shares = [(g / parts, (g + 1) / parts) for g in range(parts)]
 
-        def spreads(which: int) -> PointSpreads:
-            path = paths[which] if which >= 0 else np.zeros((2 if self.frames is None else parts, 2))
-            rasterize = for_array(path).rasterize
-            if self.frames is not None:  # every part is a point at rest
-                return rasterize(np.repeat(path[:, None], 2, axis=1), center=False)
-            return PointSpreads.concatenate([rasterize(path[None], center=False, exposure=share) for share in shares])
+        def spreads(places: list[int]) -> PointSpreads:
+            rasterize = for_array(paths).rasterize
+            still = [rasterize(np.zeros((2, 2)))] * (places[0] < 0)
+            moving = paths[places[len(still) :]]
+            made = []
+            for g in range(parts):
+                made += still
+                if self.frames is None:
+                    made.append(rasterize(moving, center=False, exposure=(g / parts, (g + 1) / parts)))
+                else:  # every part is a point at rest
+                    made.append(rasterize(moving[:, [g, g]], center=False))
+            return PointSpreads.concatenate(made)
 
         return scene_of_objects(
             image,
             labels[None],
             number[None],
-            reach[number][None],
-            place[number][None],
+            reach,
+            place,
             spreads,
             np.full(parts, 1.0 / parts),
             for_array(image),
