@@ -183,6 +183,33 @@ def test_programs_can_show_what_is_compiled_but_not_what_is_loaded(
     assert [message for message in caplog.messages if "first use" in message] == caplog.messages[:1]
 
 
+@pytest.mark.skipif(not compilation.BY_PARTS, reason="as other versions of numba do it")
+def test_a_helper_has_one_form_for_all_integers_that_are_written_out() -> None:
+    helper = compiled(_twice)
+
+    @compiled
+    def kernel(x: int) -> int:
+        return int(helper(1) + helper(2) + helper(x=3) + helper(x))
+
+    assert kernel(4) == 20
+    assert len(helper.overloads) == 1
+
+
+@pytest.mark.skipif(not compilation.BY_PARTS, reason="as other versions of numba do it")
+def test_kernels_of_the_cache_need_nothing_of_the_compiler(tmp_path: Path) -> None:
+    """The tables of functions that numba knows take half a second to load."""
+    script = (
+        "import sys, numpy as np; from blursynth.backends.cpu import to_codes;"
+        "print(to_codes(np.ones(3, np.float32)), 'numba.np.arraymath' in sys.modules)"
+    )
+    for loads in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == f"[255 255 255] {loads}\n"
+
+
 @pytest.mark.parametrize("by_parts", [True, False])
 def test_helpers_of_a_kernel_work_in_it_and_alone(by_parts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With versions of numba that :data:`compilation.BY_PARTS` knows, and as others compile them."""
