@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import pytest
 from numba.core import config
 from numba.core.caching import CacheImpl
@@ -193,6 +195,17 @@ def test_a_helper_has_one_form_for_all_integers_that_are_written_out() -> None:
 
     assert kernel(4) == 20
     assert len(helper.overloads) == 1
+
+
+def test_functions_of_numba_serve_kernels_and_those_of_other_people() -> None:
+    def squares(size: int) -> np.ndarray:
+        out = np.empty(size, np.int16)  # numba compiles one function for this, and remembers it
+        for i in range(size):
+            out[i] = i * i
+        return out
+
+    for decorator in (compiled, numba.njit, compiled):
+        assert decorator(squares)(3).tolist() == [0, 1, 4]
 
 
 @pytest.mark.skipif(not compilation.BY_PARTS, reason="as other versions of numba do it")

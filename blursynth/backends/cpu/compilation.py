@@ -131,12 +131,14 @@ class _CompilerOfParts(_Compiler):
         """Compile a function, as numba asks for it."""
         if _Compiler._inside:
             return super().compile_extra(func)
-        context: Any = self.state.typingctx
+        context, codegen = self.state.typingctx, self.state.targetctx.codegen()
         colors, errors._termcolor_inst = errors._termcolor_inst, _PLAIN
         context._resolve_user_function_type = _remembering(context._resolve_user_function_type)
+        codegen._library_class = _Part  # for functions of numba that the kernel calls
         try:
             return super().compile_extra(func)
         finally:
+            del codegen._library_class
             del context._resolve_user_function_type
             errors._termcolor_inst = colors
 
