@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_image, check_one_each, check_scene, window_within
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
+from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled, borrowed
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border, Window
@@ -139,9 +139,8 @@ def _places(first, count, size, border, surface, outside):
 
 
 @_compiled
-def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
-    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind, -1)``, sorted by
-    slice.
+def _collect(scene, kinds, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
+    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind, -1)``, sorted by slice.
 
     Kinds are visible patches, hidden ones, and places where a visible surface is missing. ``sort[0, s]`` is where slice
     s begins in ``sort[1]``.
@@ -150,17 +149,34 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
     count = 0
     begin, index = sort
     begin[:] = 0
+    first, last = _one_beside_the_other(column_at, columns)
+    span = last - first
     for i in range(rows):
         base = row_at[i] * width
-        for kind in range(there.shape[0]):
+        within = base + column_at[first]
+        for kind in range(kinds):
+            some = there[kind, within : within + span]
+            same_kernel, same_slice = kernel[kind, within : within + span], order[kind, within : within + span]
             j = 0
             while j < columns:
+                if first <= j < last:
+                    n = j - first
+                    while n < span and not some[n]:
+                        n += 1
+                    j = n + first
+                    if j == columns:
+                        break
                 p = base + column_at[j]
                 if not there[kind, p]:
                     j += 1
                     continue
                 k, s = kernel[kind, p], order[kind, p]
                 end = j + 1
+                if first <= end < last:
+                    n = end - first
+                    while n < span and some[n] and same_kernel[n] == k and same_slice[n] == s:
+                        n += 1
+                    end = n + first
                 while end < columns:
                     p = base + column_at[end]
                     if not there[kind, p] or kernel[kind, p] != k or order[kind, p] != s:
@@ -191,43 +207,89 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
 
 
 @_compiled
+def _one_beside_the_other(column_at, columns):
+    """The longest piece of a row of a tile whose columns lie side by side in the picture: those within it."""
+    first, last = 0, 1
+    begin = 0
+    for j in range(1, columns + 1):
+        if j == columns or column_at[j] != column_at[j - 1] + 1:
+            if j - begin > last - first:
+                first, last = begin, j
+            begin = j
+    return first, last
+
+
+@_compiled
 def _cells_of(scene, united, window, height, width, reach, whole, border):
     """What is within reach of every cell of the window: light that stays in place, one surface, or edges.
 
     ``whole`` says whether one surface is known to cover everything, so that nothing else needs to be known of it.
     """
-    order, kernel, there = scene[0], scene[1], scene[2]
+    order, kernel, there = borrowed(scene[0]), borrowed(scene[1]), borrowed(scene[2])
     top, left, rows, columns = window
     down, across = (rows + _CELL - 1) // _CELL, (columns + _CELL - 1) // _CELL
     around = (reach + _CELL - 1) // _CELL
     own = np.zeros((down + 2 * around, across + 2 * around), np.uint8)
-    low, high = np.full(own.shape, 2**31 - 1, np.int32), np.full(own.shape, -(2**31), np.int32)
-    blurs = np.zeros(len(united), np.bool_)
+    low, high = np.empty(own.shape, np.int32), np.empty(own.shape, np.int32)
+    blurs = np.zeros(len(united), np.uint8)
     for k in range(len(united)):
         blurs[k] = united[k, 0] != 0 or united[k, 1] != 0 or united[k, 2] != 0 or united[k, 3] != 0
     row_at, column_at = np.empty(rows + 2 * reach, np.int64), np.empty(columns + 2 * reach, np.int64)
     dark = np.empty(max(rows, columns) + 2 * reach, np.bool_)
     _places(top - reach, row_at.size, height, border, row_at, dark)
     _places(left - reach, column_at.size, width, border, column_at, dark)
-    first = around * _CELL - reach
-    for y in range(row_at.size):
-        row, i = row_at[y] * width, (y + first) // _CELL
-        for x in range(column_at.size):
-            p, j = row + column_at[x], (x + first) // _CELL
-            low[i, j], high[i, j] = min(low[i, j], order[0, p]), max(high[i, j], order[0, p])
-            own[i, j] |= blurs[kernel[0, p]]
+    first, last = _one_beside_the_other(column_at, column_at.size)
+    lowest, highest = np.empty(column_at.size, np.int32), np.empty(column_at.size, np.int32)
+    found = np.empty(column_at.size, np.uint8)
+    margin = around * _CELL - reach
+    for i in range(own.shape[0]):
+        lowest[:], highest[:], found[:] = 2**31 - 1, -(2**31), 0
+        for y in range(max(0, i * _CELL - margin), min(row_at.size, (i + 1) * _CELL - margin)):
+            row = row_at[y] * width
+            for x in range(first):
+                _note(order, kernel, there, blurs, row + column_at[x], x, lowest, highest, found)
+            for x in range(last, column_at.size):
+                _note(order, kernel, there, blurs, row + column_at[x], x, lowest, highest, found)
+            begin, end = row + column_at[first], row + column_at[first] + last - first
+            slices, kernels, low_of, high_of = (
+                order[0, begin:end],
+                kernel[0, begin:end],
+                lowest[first:],
+                highest[first:],
+            )
+            found_of = found[first:]
+            for x in range(slices.size):
+                low_of[x], high_of[x] = min(low_of[x], slices[x]), max(high_of[x], slices[x])
+            for x in range(kernels.size):
+                found_of[x] |= blurs[kernels[x]]
             for kind in range(1, there.shape[0]):
-                own[i, j] |= 2 * there[kind, p]
+                some = there[kind, begin:end]
+                for x in range(some.size):
+                    found_of[x] |= np.uint8(2) * some[x]
+        for j in range(own.shape[1]):
+            least, most, kinds = np.int32(2**31 - 1), np.int32(-(2**31)), np.uint8(0)
+            for x in range(max(0, j * _CELL - margin), min(column_at.size, (j + 1) * _CELL - margin)):
+                least, most, kinds = min(least, lowest[x]), max(most, highest[x]), kinds | found[x]
+            low[i, j], high[i, j], own[i, j] = least, most, kinds
     cells = np.empty((down, across), np.uint8)
     for i in range(down):
         for j in range(across):
-            found, least, most = 0, 2**31 - 1, -(2**31)
+            all_of, nearest, farthest = 0, -(2**31), 2**31 - 1
             for v in range(i, i + 2 * around + 1):
                 for u in range(j, j + 2 * around + 1):
-                    found |= own[v, u]
-                    least, most = min(least, low[v, u]), max(most, high[v, u])
-            cells[i, j] = _STILL if found == 0 else _SURFACE if whole and found == 1 and least == most else _EDGES
+                    all_of |= own[v, u]
+                    nearest, farthest = max(nearest, high[v, u]), min(farthest, low[v, u])
+            single = whole and all_of == 1 and nearest == farthest
+            cells[i, j] = _STILL if all_of == 0 else _SURFACE if single else _EDGES
     return cells
+
+
+@_compiled
+def _note(order, kernel, there, blurs, p, x, lowest, highest, found):
+    lowest[x], highest[x] = min(lowest[x], order[0, p]), max(highest[x], order[0, p])
+    found[x] |= blurs[kernel[0, p]]
+    for kind in range(1, there.shape[0]):
+        found[x] |= np.uint8(2) * there[kind, p]
 
 
 @_compiled
@@ -294,12 +356,12 @@ def _load(
     channels = image.shape[0]
     lanes = channels + 1
     # As nearly everywhere: visible patches, one beside the other in the picture, whose light is that of their pixels.
-    begin, end = column_at[at], column_at[at + length - 1] + 1
+    begin, end = row + column_at[at], row + column_at[at + length - 1] + 1
     plain = kind == 0 and end - begin == length
     if plain and channels == 3:
+        red, green, blue = image[0, begin:end], image[1, begin:end], image[2, begin:end]
         for n in range(length):
-            p, o = row + begin + n, n * 4
-            values[o], values[o + 1], values[o + 2], values[o + 3] = image[0, p], image[1, p], image[2, p], 1.0
+            values[4 * n], values[4 * n + 1], values[4 * n + 2], values[4 * n + 3] = red[n], green[n], blue[n], 1.0
     else:
         for n in range(length):
             p = row + column_at[at + n]
@@ -309,15 +371,16 @@ def _load(
                 values[n * lanes + c] = image[c, p]
             values[n * lanes + channels] = 1.0
     if mixed.size:
-        for n in range(length):
-            p = row + column_at[at + n]
-            m = mixed[p]
-            if m >= 0:
-                w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
-                a, b, d = table[m, w], table[m, w + 1], table[m, w + 2]
-                for c in range(channels):
-                    values[n * lanes + c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
-                values[n * lanes + channels] = table[m, 6] if kind == 0 else 1.0
+        if plain:
+            mixtures = mixed[begin:end]
+            for n in range(length):
+                if mixtures[n] >= 0:
+                    _mix(image, kind, begin + n, mixtures[n], table, other, values[n * lanes : (n + 1) * lanes])
+        else:
+            for n in range(length):
+                p = row + column_at[at + n]
+                if mixed[p] >= 0:
+                    _mix(image, kind, p, mixed[p], table, other, values[n * lanes : (n + 1) * lanes])
     if slope.size > 0:
         for n in range(length):
             factor = _stretch(slope, surface[kind, row + column_at[at + n]], down, right)
@@ -326,10 +389,18 @@ def _load(
     if all_dark or column_dark[at] or column_dark[at + length - 1]:
         for n in range(length):
             if all_dark or column_dark[at + n]:
-                for o in range(n * lanes, n * lanes + channels):
-                    values[o] = 0.0
-    for o in range(length * lanes, (length * lanes + VECTOR - 1) // VECTOR * VECTOR):
-        values[o] = 0.0
+                values[n * lanes : n * lanes + channels] = 0.0
+    values[length * lanes : (length * lanes + VECTOR - 1) // VECTOR * VECTOR] = 0.0
+
+
+@_compiled
+def _mix(image, kind, p, m, table, other, values):
+    """The light and the coverage of a patch of a mixed pixel."""
+    w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
+    a, b, d = table[m, w], table[m, w + 1], table[m, w + 2]
+    for c in range(len(image)):
+        values[c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
+    values[len(image)] = table[m, 6] if kind == 0 else 1.0
 
 
 @_compiled
@@ -412,11 +483,12 @@ def _finish_row(held, waiting, waits, line, width, lanes, room, room_from, room_
 @_compiled
 def _farthest_of_tile(plane, top, left, size, width, pitch, farthest):
     """Which slice is the farthest that is seen at every pixel of a tile."""
-    farthest[:] = -(2**31)
-    if plane.size:
-        for i in range(size[0]):
-            for j in range(size[1]):
-                farthest[i * pitch + j] = plane[(top + i) * width + left + j]
+    for i in range(size[0]):
+        row, p = farthest[i * pitch : i * pitch + size[1]], (top + i) * width + left
+        if plane.size:
+            row[:] = plane[p : p + size[1]]
+        else:
+            row[:] = -(2**31)
 
 
 @_compiled
@@ -442,13 +514,16 @@ def _hold_row(
     row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
     start = min(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), min(hid_begin, hid_sum_begin))
     stop = max(max(max(end, sum_end), max(gone_end, gone_sum_end)), max(hid_end, hid_sum_end))
-    start, stop = max(start, room_from[line]), min(stop, room_to[line])
+    start = max(start, room_from[line])
+    stop = max(start, min(stop, room_to[line]))
     c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
     for c in range(2 * lanes):
         carry[c] = 0.0
     if lanes == 4:  # in registers
-        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+        before_it = sums[row + sum_begin * 4 : row + min(start, sum_end) * 4]
+        for x in range(len(before_it) // 4):
+            c0, c1 = c0 + before_it[4 * x], c1 + before_it[4 * x + 1]
+            c2, c3 = c2 + before_it[4 * x + 2], c3 + before_it[4 * x + 3]
     else:
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
@@ -461,26 +536,36 @@ def _hold_row(
     misses = gone_end > gone_begin or gone_sum_end > gone_sum_begin
     hides = hid_end > hid_begin or hid_sum_end > hid_sum_begin
     waits[line] = waits[line] or hides
-    for x in range(start, stop):
-        q = line * width + x
-        u = row + x * lanes
+    # What belongs to the pixels from start to stop.
+    u, v = row + start * lanes, row + stop * lanes
+    summed, tapped, hid_summed, hid_tapped = sums[u:v], taps[u:v], hid_sums[u:v], hid_taps[u:v]
+    gone_summed, gone_tapped = (
+        gone_sums[gone_row + start : gone_row + stop], gone_taps[gone_row + start : gone_row + stop]
+    )  # fmt: skip
+    p, q = line * width + start, line * width + stop
+    room, last, farthest = room[p:q], last[p:q], farthest[p:q]
+    held, waiting, result = (
+        held[p * (2 * lanes + 4) : q * (2 * lanes + 4)], waiting[p * lanes : q * lanes], result[p * lanes : q * lanes]
+    )  # fmt: skip
+    for q in range(stop - start):
+        x, u = start + q, q * lanes
         if lanes == 4:
             if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
                 c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
-            shown = taps[u + 3] + c3
+            c0, c1, c2, c3 = c0 + summed[u], c1 + summed[u + 1], c2 + summed[u + 2], c3 + summed[u + 3]
+            shown = tapped[u + 3] + c3
         else:
             for c in range(lanes):
-                carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
-            shown = taps[u + lanes - 1] + carry[lanes - 1]
+                carry[c] = carry[c] + summed[u + c] if x < sum_end else 0.0
+            shown = tapped[u + lanes - 1] + carry[lanes - 1]
         behind, away = 0.0, 0.0
         if hides:
             for c in range(lanes):
-                carry[lanes + c] = carry[lanes + c] + hid_sums[u + c] if hid_sum_begin <= x < hid_sum_end else 0.0
-            behind = hid_taps[u + lanes - 1] + carry[2 * lanes - 1]
+                carry[lanes + c] = carry[lanes + c] + hid_summed[u + c] if hid_sum_begin <= x < hid_sum_end else 0.0
+            behind = hid_tapped[u + lanes - 1] + carry[2 * lanes - 1]
         if misses:
-            gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
-            away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
+            gone_carry = gone_carry + gone_summed[q] if gone_sum_begin <= x < gone_sum_end else 0.0
+            away = max(gone_tapped[q] + gone_carry, 0.0)
         here, left = shown + behind, room[q]
         if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
@@ -510,20 +595,20 @@ def _hold_row(
             if shown >= COMPLETE and shown >= left - NOTHING_SEEN and away <= NOTHING_SEEN:
                 # What is visible of one slice covers all that is left, as nearly everywhere.
                 factor, p = share if shown <= left else share * (left / shown), q * 4
-                result[p] += factor * (taps[u] + c0)
-                result[p + 1] += factor * (taps[u + 1] + c1)
-                result[p + 2] += factor * (taps[u + 2] + c2)
+                result[p] += factor * (tapped[u] + c0)
+                result[p + 1] += factor * (tapped[u + 1] + c1)
+                result[p + 2] += factor * (tapped[u + 2] + c2)
                 result[p + 3] += factor * shown
                 room[q] = 0.0
                 continue
-            held[o], held[o + 1], held[o + 2] = taps[u] + c0, taps[u + 1] + c1, taps[u + 2] + c2
+            held[o], held[o + 1], held[o + 2] = tapped[u] + c0, tapped[u + 1] + c1, tapped[u + 2] + c2
         else:
             for c in range(lanes - 1):
-                held[o + c] = taps[u + c] + carry[c]
+                held[o + c] = tapped[u + c] + carry[c]
         held[o + lanes - 1], held[o + 2 * lanes - 1] = shown, behind
         if behind > NOTHING_SEEN:
             for c in range(lanes - 1):
-                held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c]
+                held[o + lanes + c] = hid_tapped[u + c] + carry[lanes + c]
         held[o + 2 * lanes], held[o + 2 * lanes + 1] = together, before
         held[o + 2 * lanes + 2], held[o + 2 * lanes + 3] = cover, given
         last[q] = number
@@ -565,8 +650,8 @@ def _scatter(
 
 @_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
-    for o in range(line * pitch + (pad + begin) * lanes, line * pitch + (pad + end) * lanes + VECTOR):
-        accumulator[o] = 0.0
+    row = line * pitch + pad * lanes
+    accumulator[row + begin * lanes : row + end * lanes + VECTOR] = 0.0
 
 
 @_compiled
@@ -585,50 +670,55 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
     """Take as much of a slice as there is room for in one row of the tile, and clear the row of the accumulators."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
-    row = line * pitch + pad * lanes
-    place = line * width
+    row, place = line * pitch + pad * lanes, line * width
     # Beyond where there is room only the running sums matter.
     start, stop = max(min(begin, sum_begin), room_from[line]), min(max(end, sum_end), room_to[line])
-    if lanes == 4:
-        c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-        for x in range(start, stop):
-            o = row + x * 4
-            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
-                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-            a = taps[o + 3] + c3
-            left = room[place + x]
-            if a > NOTHING_SEEN and left > 0.0:
-                seen = min(a, left)
-                factor = share if a <= left else share * (left / a)  # a division only where it is one
-                p = (place + x) * 4
-                result[p] += factor * (taps[o] + c0)
-                result[p + 1] += factor * (taps[o + 1] + c1)
-                result[p + 2] += factor * (taps[o + 2] + c2)
-                result[p + 3] += factor * a
-                left -= seen
-                room[place + x] = left if left >= NOTHING_SEEN else 0.0
+    # Behind their end the sums are zero, and their rounding shall not touch what is in focus.
+    middle = max(start, min(stop, sum_end))
+    carry = np.zeros(lanes) if lanes != 4 else room[:0]
+    c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+    if lanes == 4:  # in registers
+        before = sums[row + sum_begin * 4 : row + min(start, sum_end) * 4]
+        for x in range(len(before) // 4):
+            c0, c1, c2, c3 = c0 + before[4 * x], c1 + before[4 * x + 1], c2 + before[4 * x + 2], c3 + before[4 * x + 3]
     else:
-        carry = np.zeros(lanes)
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
                 carry[c] += sums[row + x * lanes + c]
-        for x in range(start, stop):
-            o = row + x * lanes
-            for c in range(lanes):
-                carry[c] = carry[c] + sums[o + c] if x < sum_end else 0.0
-            a = taps[o + lanes - 1] + carry[lanes - 1]
-            left = room[place + x]
-            if a > NOTHING_SEEN and left > 0.0:
-                seen = min(a, left)
-                factor = share if a <= left else share * (left / a)  # a division only where it is one
-                p = (place + x) * lanes
+    for first, last in ((start, middle), (middle, stop)):
+        if first >= last:
+            continue
+        o, e = row + first * lanes, row + last * lanes
+        summed, tapped = sums[o:e], taps[o:e]
+        rooms, results = room[place + first : place + last], result[(place + first) * lanes : (place + last) * lanes]
+        if first >= sum_end:
+            c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            carry[:] = 0.0
+        if lanes == 4:
+            for x in range(last - first):
+                o = 4 * x
+                c0, c1, c2, c3 = c0 + summed[o], c1 + summed[o + 1], c2 + summed[o + 2], c3 + summed[o + 3]
+                a, left = tapped[o + 3] + c3, rooms[x]
+                if a > NOTHING_SEEN and left > 0.0:
+                    factor = share if a <= left else share * (left / a)  # a division only where it is one
+                    results[o] += factor * (tapped[o] + c0)
+                    results[o + 1] += factor * (tapped[o + 1] + c1)
+                    results[o + 2] += factor * (tapped[o + 2] + c2)
+                    results[o + 3] += factor * a
+                    left -= min(a, left)
+                    rooms[x] = left if left >= NOTHING_SEEN else 0.0
+        else:
+            for x in range(last - first):
+                o = lanes * x
                 for c in range(lanes):
-                    result[p + c] += factor * (taps[o + c] + carry[c])
-                left -= seen
-                room[place + x] = left if left >= NOTHING_SEEN else 0.0
+                    carry[c] += summed[o + c]
+                a, left = tapped[o + lanes - 1] + carry[lanes - 1], rooms[x]
+                if a > NOTHING_SEEN and left > 0.0:
+                    factor = share if a <= left else share * (left / a)
+                    for c in range(lanes):
+                        results[o + c] += factor * (tapped[o + c] + carry[c])
+                    left -= min(a, left)
+                    rooms[x] = left if left >= NOTHING_SEEN else 0.0
     _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
 
 
@@ -637,49 +727,79 @@ def _composite_tiles(
     first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
     tile_width, boxes, size_px, window, out,
 ):  # fmt: skip
-    channels = image.shape[0]
-    height, width = size_px
-    lanes = channels + 1
+    lanes = len(image) + 1
     kinds = scene[2].shape[0]
-    # Unpacked once: taking an array out of a tuple counts its references, every time.
-    mixed, table, other, light, surface, slope, number_at, partly, farthest_at = scene[3:]
-    first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
-    gone_offset = gone_code[2]
-    kernels = (code[0].size - 1) // share.size
-    united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
     most = tile_height * ((pad + tile_width) * lanes + VECTOR + 8)
-    sums, taps, hid_sums, hid_taps = _aligned(most), _aligned(most), _aligned(most), _aligned(most)
+    spread = _aligned(most), _aligned(most), _aligned(most), _aligned(most)
     most = tile_height * (pad + tile_width + VECTOR + 8)
-    gone_sums, gone_taps = _aligned(most), _aligned(most)
+    spread_gone = _aligned(most), _aligned(most)
     pixels = tile_height * tile_width
-    room, result = np.empty(pixels), np.empty(pixels * lanes)
-    farthest = np.empty(pixels if connected else 0, np.int64)
+    seen = np.empty(pixels), np.empty(pixels * lanes)
     # For every pixel the current slice: light and coverage of what is visible, and of what is hidden; the sum of these
     # and of the places where it is missing (0: there is no current slice), and the same of its neighbors before it;
     # what those cover, and what they were given of that. And light and coverage of what is hidden and waits.
-    held, carry = np.zeros(pixels * (2 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
-    waiting, waits = np.zeros(pixels * lanes if connected else 0), np.zeros(tile_height, np.bool_)
-    number_of = np.zeros(pixels if connected else 0, np.int64)
+    held = np.zeros(pixels * (2 * lanes + 4) if connected else 0), np.zeros(pixels * lanes if connected else 0)
+    numbers = np.zeros(pixels if connected else 0, np.int64), np.empty(pixels if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    runs_most = kinds * rows_most * columns_most
+    most = kinds * rows_most * columns_most
     # The light of the runs of a tile is the same for all parts, unless they see surfaces stretched.
-    values = np.empty(runs_most * ((lanes + VECTOR - 1) // VECTOR) * VECTOR)
+    values = np.empty(most * ((lanes + VECTOR - 1) // VECTOR) * VECTOR)
+    runs, sort = np.empty((most, 7), np.int32), (np.empty(slices + 1, np.int64), np.empty(most, np.int32))
+    places = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
+    dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
+    edges = (
+        np.empty(tile_height, np.int64), np.empty(tile_height, np.int64), np.empty((tile_height, 4), np.int64),
+        np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64),
+    )  # fmt: skip
+    _fill_tiles(
+        first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, boxes,
+        size_px, window, spread, spread_gone, seen, held, numbers, np.zeros(tile_height, np.bool_), np.zeros(2 * lanes),
+        values, runs, sort, places, dark, edges, out,
+    )  # fmt: skip
+
+
+@_compiled
+def _fill_tiles(
+    first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, boxes,
+    size_px, window, spread, spread_gone, seen, held_of, numbers, waits, carry, values, runs, sort, places, dark, edges,
+    out,
+):  # fmt: skip
+    height, width = size_px
+    image, out = borrowed(image), borrowed(out)
+    lanes = len(image) + 1
+    scene_of = borrowed(scene[0]), borrowed(scene[1]), borrowed(scene[2])
+    kinds = scene_of[2].shape[0]
+    mixed, table, other, light = borrowed(scene[3]), borrowed(scene[4]), borrowed(scene[5]), borrowed(scene[6])
+    surface, slope, number_at = borrowed(scene[7]), borrowed(scene[8]), borrowed(scene[9])
+    partly, farthest_at = borrowed(scene[10]), borrowed(scene[11])
+    first_row, rows_of, entry_offset = borrowed(code[0]), borrowed(code[1]), borrowed(code[2])
+    entry_weight, summed, gone_offset = borrowed(code[3]), borrowed(code[4]), borrowed(gone_code[2])
+    kernels = (first_row.size - 1) // share.size
+    united, _ = _reach(code[5], kernels)
+    pad = 2 * reach + 2
+    sums, taps, hid_sums, hid_taps = (
+        borrowed(spread[0]), borrowed(spread[1]), borrowed(spread[2]), borrowed(spread[3])
+    )  # fmt: skip
+    gone_sums, gone_taps = borrowed(spread_gone[0]), borrowed(spread_gone[1])
+    room, result = borrowed(seen[0]), borrowed(seen[1])
+    held, waiting = borrowed(held_of[0]), borrowed(held_of[1])
+    number_of, farthest = borrowed(numbers[0]), borrowed(numbers[1])
+    waits, carry, values, runs = borrowed(waits), borrowed(carry), borrowed(values), borrowed(runs)
+    begin, index = borrowed(sort[0]), borrowed(sort[1])
+    row_at, column_at, row_dark, column_dark = (
+        borrowed(places[0]), borrowed(places[1]), borrowed(dark[0]), borrowed(dark[1])
+    )  # fmt: skip
+    room_from, room_to = borrowed(edges[0]), borrowed(edges[1])
+    touched, gone, hid = borrowed(edges[2]), borrowed(edges[3]), borrowed(edges[4])
     sloped, source = slope.size > 0, values.ctypes.data
-    row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
-    row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((runs_most, 7), np.int32)
-    sort = (np.empty(slices + 1, np.int64), np.empty(runs_most, np.int32))
-    room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
-    touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
-    hid = np.empty((tile_height, 4), np.int64)
     for job in range(first, last):
         top, left = boxes[job, 0], boxes[job, 1]
         size = (boxes[job, 2], boxes[job, 3])
         wide = size[1]
-        for edges in (touched, gone, hid):
-            edges[:, 0], edges[:, 2] = wide, wide
-            edges[:, 1], edges[:, 3] = -pad, -pad
+        for side in (touched, gone, hid):
+            side[:, 0], side[:, 2] = wide, wide
+            side[:, 1], side[:, 3] = -pad, -pad
         pitch = ((pad + wide) * lanes + VECTOR + 7) // 8 * 8
         gone_pitch = (pad + wide + VECTOR + 7) // 8 * 8
         # Where one surface covers all, its coverage is not what light is weighed by.
@@ -687,9 +807,11 @@ def _composite_tiles(
         rows, columns = size[0] + 2 * reach, wide + 2 * reach
         _places(top - reach, rows, height, border, row_at, row_dark)
         _places(left - reach, columns, width, border, column_at, column_dark)
-        _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
-        begin, index = sort
-        if connected:
+        _collect(
+            scene_of, kinds if boxes[job, 4] == _EDGES else 1, lowest, rows, columns, row_at, column_at, width, united,
+            reach, size, runs, (begin, index),
+        )  # fmt: skip
+        if holds:
             _farthest_of_tile(farthest_at, top, left, size, width, wide, farthest)
         result[: size[0] * wide * lanes] = 0.0
         loaded = 0
@@ -768,17 +890,25 @@ def _write_row(image, line, p, columns, result, inverse, y, x, out):
     channels = len(image)
     lanes = channels + 1
     row = result[line * columns * lanes : (line + 1) * columns * lanes]
-    total, dark = row[channels::lanes], False
-    for j in range(columns):
-        inverse[j] = 1.0 / total[j]
-        dark = dark or total[j] <= NOTHING_SEEN
-    for c in range(channels):
-        light, written = row[c::lanes], out[c, y, x : x + columns]
+    dark = False
+    if lanes == 4:
+        red, green, blue = out[0, y, x : x + columns], out[1, y, x : x + columns], out[2, y, x : x + columns]
         for j in range(columns):
-            written[j] = light[j] * inverse[j]
+            total = row[4 * j + 3]
+            one = 1.0 / total
+            red[j], green[j], blue[j] = row[4 * j] * one, row[4 * j + 1] * one, row[4 * j + 2] * one
+            dark = dark or total <= NOTHING_SEEN
+    else:
+        for j in range(columns):
+            inverse[j] = 1.0 / row[j * lanes + channels]
+            dark = dark or row[j * lanes + channels] <= NOTHING_SEEN
+        for c in range(channels):
+            written = out[c, y, x : x + columns]
+            for j in range(columns):
+                written[j] = row[j * lanes + c] * inverse[j]
     if dark:
         for j in range(columns):
-            if total[j] <= NOTHING_SEEN:
+            if row[j * lanes + channels] <= NOTHING_SEEN:
                 for c in range(channels):
                     out[c, y, x + j] = image[c, p + j]
 
@@ -848,7 +978,7 @@ def _adjoint_rows(
             rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
             _places(top - reach, rows, height, border, row_at, row_dark)
             _places(left - reach, columns, width, border, column_at, column_dark)
-            _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
+            _collect(scene, kinds, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
             begin, index = sort
             _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
             present = np.flatnonzero(begin[1:] > begin[:-1])[::-1].copy()
@@ -1102,22 +1232,26 @@ def _planes(
     light, surface, partly, width, rows, columns,
 ):  # fmt: skip
     """The patches of every pixel within these rows and columns, see ``Scene.patches``; what is not there is not set."""
+    order, kernel, hidden, front = borrowed(order), borrowed(kernel), borrowed(hidden), borrowed(front)
+    missing, order_of, kernel_of, there = borrowed(missing), borrowed(order_of), borrowed(kernel_of), borrowed(there)
     edges, missed, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
     count = 0
     for y in range(rows[0], rows[1]):
-        for p in range(y * width + columns[0], y * width + columns[1]):
-            order_of[0, p], kernel_of[0, p] = order[p], kernel[p]
-            there[0, p], there[1, p] = True, False
-            if missed:
-                there[2, p] = False
-            if sloped:
+        begin, end = y * width + columns[0], y * width + columns[1]
+        order_of[0, begin:end], kernel_of[0, begin:end] = order[begin:end], kernel[begin:end]
+        there[0, begin:end] = True
+        there[1:, begin:end] = False
+        if edges:
+            mixed[begin:end] = -1
+        if sloped:
+            for p in range(begin, end):
                 surface[0, p] = p
-            if edges:
-                mixed[p] = -1
-            h = hidden[p]
-            if h < 0 and not (missed and missing[p] >= 0):
+        hides, misses = hidden[begin:end], missing[begin:end]
+        for x in range(end - begin):
+            if hides[x] < 0 and not (missed and misses[x] >= 0):
                 continue
-            n, a = p, 1.0
+            p = begin + x
+            h, n, a = hidden[p], p, 1.0
             if edges and front[p] >= 0:
                 n, a = front[p], share[p]
             there[0, p], there[1, p] = a > 0.0, h >= 0
@@ -1149,13 +1283,14 @@ def _planes(
 
 
 @_compiled
-def _mixtures(share, width, rows, columns):
-    """How many pixels within these rows and columns are mixtures."""
+def _edge_pixels(front, width, rows, columns):
+    """How many pixels within these rows and columns are at an edge."""
     count = 0
-    if share.size:
+    if front.size:
         for y in range(rows[0], rows[1]):
-            for p in range(y * width + columns[0], y * width + columns[1]):
-                count += 0.0 < share[p] < 1.0
+            line = front[y * width + columns[0] : y * width + columns[1]]
+            for x in range(line.size):
+                count += line[x] >= 0
     return count
 
 
@@ -1174,14 +1309,14 @@ def _compiled_scene(
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = _flat(b, scene.front, scene.share, scene.pure, scene.missing)
     width = scene.order.shape[2]
-    mixtures = _mixtures(edges[1], width, rows, columns)
+    most = _edge_pixels(edges[0], width, rows, columns)
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
     light = np.empty(pixels, np.int32)
     there = np.empty((kinds, pixels), np.bool_)
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
-    table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
+    table, other = np.empty((most, 8)), np.empty((most, 2), np.int32)
     surface = np.empty((2, pixels if sloped else 0), np.int32)
     partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
