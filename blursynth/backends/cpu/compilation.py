@@ -29,11 +29,12 @@ from typing import Any
 import numba
 from numba.core import config as numba_config
 from numba.core import errors as numba_errors
-from numba.core import sigutils, types
+from numba.core import sigutils, typed_passes, types, untyped_passes
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import CPUDispatcher
 from numba.core.runtime.nrt import rtsys
 from numba.core.targetconfig import ConfigStack
@@ -150,7 +151,26 @@ class _CompilerOfParts(_Compiler):
         state.flags.no_cpython_wrapper = part
         state.library = (_Part if part else _Whole)(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
-        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+        passes = PassManager("of a kernel")
+        for kind, what in DefaultPassBuilder.define_nopython_pipeline(state).passes:
+            if kind not in _NEEDLESS:
+                passes.add_pass(kind, what)
+        passes.finalize()
+        return [passes]
+
+
+# What these look for is in no kernel; a kernel that has it does not compile.
+_NEEDLESS = (
+    untyped_passes.WithLifting,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    typed_passes.InlineOverloads,
+)
 
 
 def _remembering(resolve: Callable[..., Any]) -> Callable[..., Any]:

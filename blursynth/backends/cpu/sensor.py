@@ -47,7 +47,8 @@ _THREAD_PAYS_PX = 200_000
 """Pixels below which handing work to another thread costs more than it saves."""
 
 # Columns of the table of numbers per picture.
-_WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE, _MOST = range(11)
+_WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(10)
+_MOST = 10  # added here, since it depends on the kind of numbers
 
 
 # Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds. Loops go over views
@@ -307,7 +308,8 @@ def sensor(
     if out.size == 0:
         return out
     numbers, mix, black = (each(table).astype(image.dtype) for table in _tables(parameters, shape[1], mosaic))
-    numbers[:, _MOST] = np.where(parameters.shot_noise, MAX_MEAN, np.finfo(image.dtype).max)
+    most = np.where(parameters.shot_noise, MAX_MEAN, np.finfo(image.dtype).max).astype(image.dtype)
+    numbers = np.column_stack([numbers, each(most)])
     row = np.zeros(math.prod(shape[:3]), image.dtype)
     if parameters.row_noise_e.any():
         _row_noise(shape, each(parameters.row_noise_e), seed, origin, row)
@@ -352,9 +354,9 @@ def sensor(
 def _tables(
     parameters: SensorParameters, channels: int, mosaic: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What the kernel reads: numbers ``[B, 11]``, filters ``[B, C, 2, 2, 3]`` and black levels ``[B, C, 2, 2]``."""
+    """What the kernel reads: numbers ``[B, 10]``, filters ``[B, C, 2, 2, 3]`` and black levels ``[B, C, 2, 2]``."""
     batch = len(parameters)
-    numbers = np.zeros((batch, 11))
+    numbers = np.zeros((batch, 10))
     for place, values in (
         (_WHITE, parameters.white_level_e),
         (_FULL, parameters.full_well_e),
