@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +118,7 @@ class _Picture:
     def __init__(self, image: NDArray[np.float64], level: NDArray[np.float64], jump: float, *, uneven: bool) -> None:
         self.image, self.level, self.jump = image, level, jump
         self.height, self.width = level.shape
+        self.beyond = cache(self._beyond)  # asked again and again of the same edge pixels
         self.near, self.far = np.zeros(level.shape, bool), np.zeros(level.shape, bool)
         for y in range(self.height):
             for x in range(self.width):
@@ -141,7 +142,7 @@ class _Picture:
             for u in range(max(0, x - reach), min(self.width, x + reach + 1))
         ]
 
-    def beyond(self, e: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _beyond(self, e: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """The nearest and the farthest of an edge pixel and its neighbors."""
         around = self.within(*e, 1)
         levels = [float(self.level[p]) for p in around]
@@ -155,6 +156,8 @@ class _Picture:
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
+            if abs(u - x) > best:
+                break
             rows = np.flatnonzero(kind[:, u])
             asked = [rows[rows <= y][-1:], rows[rows >= y][:1]]
             there = [(abs(int(v[0]) - y), int(v[0])) for v in asked if len(v)]
