@@ -83,7 +83,7 @@ class MomentRegistration:
 
 
 class _Band:
-    """Pixels of a tile along one axis, and what smooths and differentiates there, as matrices from those around them."""
+    """Pixels of a tile along one axis, and what smooths and differentiates there: matrices from those around them."""
 
     def __init__(self, size: int, first: int, end: int, stride: int, smoothing_px: float, order: int) -> None:
         from scipy.ndimage import gaussian_filter1d

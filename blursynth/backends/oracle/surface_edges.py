@@ -100,15 +100,18 @@ def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArr
 
     ``order`` is ``[B, H, W]``; of several at one distance the first in order of rows is taken.
     """
-    batch, height, width = order.shape
-    out = np.full(order.shape, -1, np.int32)
+    _, height, width = order.shape
     rows, columns = np.mgrid[:height, :width]
-    for b, y, x in np.ndindex(batch, height, width):
-        squared = (rows - y) ** 2 + (columns - x) ** 2
-        there = (order[b].astype(np.int64) <= int(order[b, y, x]) - gap) & (squared <= reach_px**2)
-        if there.any():
-            out[b, y, x] = np.argmin(np.where(there, squared, squared.max() + 1))
-    return out
+    farthest = order.astype(np.int64) - gap
+    reach = range(-reach_px, reach_px + 1)
+    steps = [(y * y + x * x, y, x) for y in reach for x in reach if y * y + x * x <= reach_px**2]
+    out = np.full(order.shape, -1, np.int32)
+    for _, down, right in sorted(steps, reverse=True):  # what is found last is the nearest
+        y, x = rows + down, columns + right
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        there = inside & (order[:, y.clip(0, height - 1), x.clip(0, width - 1)] <= farthest)
+        out = np.where(there, y * width + x, out)
+    return out.astype(np.int32)
 
 
 _Counts = Callable[[tuple[int, int], tuple[int, int], float], bool]
