@@ -284,12 +284,10 @@ def third_moments(psf: PointSpreads) -> NDArray[np.float64]:
 
 
 def through(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointSpreads], PointSpreads]) -> NDArray[np.float64]:
-    """The blurred picture with every kernel changed on its way to the convolution."""
-    from blursynth.backends import cpu
-
-    convolve = cpu.convolve
+    """The blurred picture with every kernel changed on its way to the convolution, and to the margin that this needs."""
+    point_spread = UniformBlur.point_spread
     with monkeypatch.context() as patch:
-        patch.setattr(cpu, "convolve", lambda image, psf, **rest: convolve(image, change(psf), **rest))
+        patch.setattr(UniformBlur, "point_spread", lambda self: change(point_spread(self)))
         return blurred(
             bs.Draw((("decode", bs.kinds.Decode()), ("shake", lopsided()), ("encode", bs.kinds.Encode()))), 400
         )
