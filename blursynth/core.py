@@ -49,6 +49,12 @@ class Degradation(Kind):
     in_one_call: ClassVar[bool] = False
     """Whether kinds that share this :meth:`apply` may be applied in one call: it asks the steps, and not the class."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "apply" in cls.__dict__ and "apply_within" not in cls.__dict__:
+            # That of the kind which it extends would pass over its own way of applying steps.
+            cls.apply_within = Degradation.__dict__["apply_within"]  # type: ignore[method-assign]
+
     @classmethod
     def example(cls) -> Self:
         """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
