@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from blursynth.backends.borders import BORDER_CODES
 from blursynth.backends.checks import check_image, check_one_each, check_scene, window_within
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled, borrowed
+from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled, borrowed, piece
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.frame import Border, Window
@@ -155,8 +155,12 @@ def _collect(scene, kinds, lowest, rows, columns, row_at, column_at, width, exte
         base = row_at[i] * width
         within = base + column_at[first]
         for kind in range(kinds):
-            some = there[kind, within : within + span]
-            same_kernel, same_slice = kernel[kind, within : within + span], order[kind, within : within + span]
+            n = kind * there.shape[1] + within
+            some, same_kernel, same_slice = (
+                piece(there, n, n + span),
+                piece(kernel, n, n + span),
+                piece(order, n, n + span),
+            )
             j = 0
             while j < columns:
                 if first <= j < last:
@@ -241,30 +245,31 @@ def _cells_of(scene, united, window, height, width, reach, whole, border):
     first, last = _one_beside_the_other(column_at, column_at.size)
     lowest, highest = np.empty(column_at.size, np.int32), np.empty(column_at.size, np.int32)
     found = np.empty(column_at.size, np.uint8)
+    low_of, high_of = piece(lowest, first, last), piece(highest, first, last)
+    found_of = piece(found, first, last)
     margin = around * _CELL - reach
     for i in range(own.shape[0]):
-        lowest[:], highest[:], found[:] = 2**31 - 1, -(2**31), 0
+        for x in range(found.size):
+            lowest[x], highest[x], found[x] = 2**31 - 1, -(2**31), 0
         for y in range(max(0, i * _CELL - margin), min(row_at.size, (i + 1) * _CELL - margin)):
             row = row_at[y] * width
-            for x in range(first):
-                _note(order, kernel, there, blurs, row + column_at[x], x, lowest, highest, found)
-            for x in range(last, column_at.size):
-                _note(order, kernel, there, blurs, row + column_at[x], x, lowest, highest, found)
-            begin, end = row + column_at[first], row + column_at[first] + last - first
-            slices, kernels, low_of, high_of = (
-                order[0, begin:end],
-                kernel[0, begin:end],
-                lowest[first:],
-                highest[first:],
-            )
-            found_of = found[first:]
-            for x in range(slices.size):
+            for n in range(column_at.size - (last - first)):
+                x = n if n < first else n + last - first
+                p = row + column_at[x]
+                lowest[x], highest[x] = min(lowest[x], order[0, p]), max(highest[x], order[0, p])
+                found[x] |= blurs[kernel[0, p]]
+                for kind in range(1, there.shape[0]):
+                    found[x] |= np.uint8(2) * there[kind, p]
+            begin = row + column_at[first]
+            end = begin + last - first
+            slices, kernels = piece(order, begin, end), piece(kernel, begin, end)
+            for x in range(last - first):
                 low_of[x], high_of[x] = min(low_of[x], slices[x]), max(high_of[x], slices[x])
-            for x in range(kernels.size):
+            for x in range(last - first):
                 found_of[x] |= blurs[kernels[x]]
             for kind in range(1, there.shape[0]):
-                some = there[kind, begin:end]
-                for x in range(some.size):
+                some = piece(there, kind * there.shape[1] + begin, kind * there.shape[1] + end)
+                for x in range(last - first):
                     found_of[x] |= np.uint8(2) * some[x]
         for j in range(own.shape[1]):
             least, most, kinds = np.int32(2**31 - 1), np.int32(-(2**31)), np.uint8(0)
@@ -282,14 +287,6 @@ def _cells_of(scene, united, window, height, width, reach, whole, border):
             single = whole and all_of == 1 and nearest == farthest
             cells[i, j] = _STILL if all_of == 0 else _SURFACE if single else _EDGES
     return cells
-
-
-@_compiled
-def _note(order, kernel, there, blurs, p, x, lowest, highest, found):
-    lowest[x], highest[x] = min(lowest[x], order[0, p]), max(highest[x], order[0, p])
-    found[x] |= blurs[kernel[0, p]]
-    for kind in range(1, there.shape[0]):
-        found[x] |= np.uint8(2) * there[kind, p]
 
 
 @_compiled
@@ -359,7 +356,9 @@ def _load(
     begin, end = row + column_at[at], row + column_at[at + length - 1] + 1
     plain = kind == 0 and end - begin == length
     if plain and channels == 3:
-        red, green, blue = image[0, begin:end], image[1, begin:end], image[2, begin:end]
+        pixels = image.shape[1]
+        red, green = piece(image, begin, end), piece(image, pixels + begin, pixels + end)
+        blue = piece(image, 2 * pixels + begin, 2 * pixels + end)
         for n in range(length):
             values[4 * n], values[4 * n + 1], values[4 * n + 2], values[4 * n + 3] = red[n], green[n], blue[n], 1.0
     else:
@@ -372,15 +371,15 @@ def _load(
             values[n * lanes + channels] = 1.0
     if mixed.size:
         if plain:
-            mixtures = mixed[begin:end]
+            mixtures = piece(mixed, begin, end)
             for n in range(length):
                 if mixtures[n] >= 0:
-                    _mix(image, kind, begin + n, mixtures[n], table, other, values[n * lanes : (n + 1) * lanes])
+                    _mix(image, kind, begin + n, mixtures[n], table, other, n * lanes, values)
         else:
             for n in range(length):
                 p = row + column_at[at + n]
                 if mixed[p] >= 0:
-                    _mix(image, kind, p, mixed[p], table, other, values[n * lanes : (n + 1) * lanes])
+                    _mix(image, kind, p, mixed[p], table, other, n * lanes, values)
     if slope.size > 0:
         for n in range(length):
             factor = _stretch(slope, surface[kind, row + column_at[at + n]], down, right)
@@ -389,18 +388,20 @@ def _load(
     if all_dark or column_dark[at] or column_dark[at + length - 1]:
         for n in range(length):
             if all_dark or column_dark[at + n]:
-                values[n * lanes : n * lanes + channels] = 0.0
-    values[length * lanes : (length * lanes + VECTOR - 1) // VECTOR * VECTOR] = 0.0
+                for o in range(n * lanes, n * lanes + channels):
+                    values[o] = 0.0
+    for o in range(length * lanes, (length * lanes + VECTOR - 1) // VECTOR * VECTOR):
+        values[o] = 0.0
 
 
 @_compiled
-def _mix(image, kind, p, m, table, other, values):
+def _mix(image, kind, p, m, table, other, o, values):
     """The light and the coverage of a patch of a mixed pixel."""
     w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
     a, b, d = table[m, w], table[m, w + 1], table[m, w + 2]
     for c in range(len(image)):
-        values[c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
-    values[len(image)] = table[m, 6] if kind == 0 else 1.0
+        values[o + c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
+    values[o + len(image)] = table[m, 6] if kind == 0 else 1.0
 
 
 @_compiled
@@ -476,7 +477,7 @@ def _finish_row(held, waiting, waits, line, width, lanes, room, room_from, room_
         if room[q] > 0.0:
             _finish_last(held, waiting, lanes, q * (2 * lanes + 4), room, q, share, result)
     if waits[line]:
-        waiting[line * width * lanes : (line + 1) * width * lanes] = 0.0
+        _zero(waiting, line * width * lanes, (line + 1) * width * lanes)
         waits[line] = False
 
 
@@ -484,11 +485,14 @@ def _finish_row(held, waiting, waits, line, width, lanes, room, room_from, room_
 def _farthest_of_tile(plane, top, left, size, width, pitch, farthest):
     """Which slice is the farthest that is seen at every pixel of a tile."""
     for i in range(size[0]):
-        row, p = farthest[i * pitch : i * pitch + size[1]], (top + i) * width + left
+        row, p = piece(farthest, i * pitch, i * pitch + size[1]), (top + i) * width + left
         if plane.size:
-            row[:] = plane[p : p + size[1]]
+            known = piece(plane, p, p + size[1])
+            for j in range(size[1]):
+                row[j] = known[j]
         else:
-            row[:] = -(2**31)
+            for j in range(size[1]):
+                row[j] = -(2**31)
 
 
 @_compiled
@@ -504,8 +508,8 @@ def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
 
 @_compiled
 def _hold_row(
-    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
-    room, room_from, room_to, touched, hid, gone, held, waiting, waits, last, carry, farthest, result,
+    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, single, width, number,
+    share, room, room_from, room_to, touched, hid, gone, held, waiting, waits, last, carry, farthest, result,
 ):  # fmt: skip
     """Hold a slice in one row of the tile. The slice before it is complete where this one is. The row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
@@ -520,8 +524,8 @@ def _hold_row(
     for c in range(2 * lanes):
         carry[c] = 0.0
     if lanes == 4:  # in registers
-        before_it = sums[row + sum_begin * 4 : row + min(start, sum_end) * 4]
-        for x in range(len(before_it) // 4):
+        before_it = piece(sums, row + sum_begin * 4, row + min(start, sum_end) * 4)
+        for x in range(min(start, sum_end) - sum_begin):
             c0, c1 = c0 + before_it[4 * x], c1 + before_it[4 * x + 1]
             c2, c3 = c2 + before_it[4 * x + 2], c3 + before_it[4 * x + 3]
     else:
@@ -538,15 +542,18 @@ def _hold_row(
     waits[line] = waits[line] or hides
     # What belongs to the pixels from start to stop.
     u, v = row + start * lanes, row + stop * lanes
-    summed, tapped, hid_summed, hid_tapped = sums[u:v], taps[u:v], hid_sums[u:v], hid_taps[u:v]
-    gone_summed, gone_tapped = (
-        gone_sums[gone_row + start : gone_row + stop], gone_taps[gone_row + start : gone_row + stop]
-    )  # fmt: skip
+    summed, tapped, hid_summed, hid_tapped = (
+        piece(sums, u, v),
+        piece(taps, u, v),
+        piece(hid_sums, u, v),
+        piece(hid_taps, u, v),
+    )
+    gone_summed = piece(gone_sums, gone_row + start, gone_row + stop)
+    gone_tapped = piece(gone_taps, gone_row + start, gone_row + stop)
     p, q = line * width + start, line * width + stop
-    room, last, farthest = room[p:q], last[p:q], farthest[p:q]
-    held, waiting, result = (
-        held[p * (2 * lanes + 4) : q * (2 * lanes + 4)], waiting[p * lanes : q * lanes], result[p * lanes : q * lanes]
-    )  # fmt: skip
+    room, last, farthest = piece(room, p, q), piece(last, p, q), piece(farthest, p, q)
+    held = piece(held, p * (2 * lanes + 4), q * (2 * lanes + 4))
+    waiting, result = piece(waiting, p * lanes, q * lanes), piece(result, p * lanes, q * lanes)
     for q in range(stop - start):
         x, u = start + q, q * lanes
         if lanes == 4:
@@ -616,7 +623,7 @@ def _hold_row(
             _finish(held, waiting, lanes, o, 1.0, room, q, share, result)
     _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
     _clear_row(hid_sums, hid_taps, line, pitch, pad, lanes, width, hid)
-    _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, 1, width, gone)
+    _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, single, width, gone)
 
 
 @_compiled
@@ -651,7 +658,14 @@ def _scatter(
 @_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
     row = line * pitch + pad * lanes
-    accumulator[row + begin * lanes : row + end * lanes + VECTOR] = 0.0
+    _zero(accumulator, row + begin * lanes, row + end * lanes + VECTOR)
+
+
+@_compiled
+def _zero(numbers, begin, end):
+    some = piece(numbers, begin, end)
+    for n in range(end - begin):
+        some[n] = 0.0
 
 
 @_compiled
@@ -666,7 +680,7 @@ def _shrink(room, line, width, room_from, room_to):
 
 
 @_compiled
-def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, result):
+def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, carry, result):
     """Take as much of a slice as there is room for in one row of the tile, and clear the row of the accumulators."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
@@ -675,11 +689,12 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
     start, stop = max(min(begin, sum_begin), room_from[line]), min(max(end, sum_end), room_to[line])
     # Behind their end the sums are zero, and their rounding shall not touch what is in focus.
     middle = max(start, min(stop, sum_end))
-    carry = np.zeros(lanes) if lanes != 4 else room[:0]
     c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+    for c in range(lanes):
+        carry[c] = 0.0
     if lanes == 4:  # in registers
-        before = sums[row + sum_begin * 4 : row + min(start, sum_end) * 4]
-        for x in range(len(before) // 4):
+        before = piece(sums, row + sum_begin * 4, row + min(start, sum_end) * 4)
+        for x in range(min(start, sum_end) - sum_begin):
             c0, c1, c2, c3 = c0 + before[4 * x], c1 + before[4 * x + 1], c2 + before[4 * x + 2], c3 + before[4 * x + 3]
     else:
         for x in range(sum_begin, min(start, sum_end)):
@@ -689,11 +704,13 @@ def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from
         if first >= last:
             continue
         o, e = row + first * lanes, row + last * lanes
-        summed, tapped = sums[o:e], taps[o:e]
-        rooms, results = room[place + first : place + last], result[(place + first) * lanes : (place + last) * lanes]
+        summed, tapped = piece(sums, o, e), piece(taps, o, e)
+        rooms = piece(room, place + first, place + last)
+        results = piece(result, (place + first) * lanes, (place + last) * lanes)
         if first >= sum_end:
             c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            carry[:] = 0.0
+            for c in range(lanes):
+                carry[c] = 0.0
         if lanes == 4:
             for x in range(last - first):
                 o = 4 * x
@@ -768,6 +785,7 @@ def _fill_tiles(
     height, width = size_px
     image, out = borrowed(image), borrowed(out)
     lanes = len(image) + 1
+    single = lanes - len(image)  # as a literal it would be a type of its own, and compile functions twice
     scene_of = borrowed(scene[0]), borrowed(scene[1]), borrowed(scene[2])
     kinds = scene_of[2].shape[0]
     mixed, table, other, light = borrowed(scene[3]), borrowed(scene[4]), borrowed(scene[5]), borrowed(scene[6])
@@ -797,9 +815,10 @@ def _fill_tiles(
         top, left = boxes[job, 0], boxes[job, 1]
         size = (boxes[job, 2], boxes[job, 3])
         wide = size[1]
-        for side in (touched, gone, hid):
-            side[:, 0], side[:, 2] = wide, wide
-            side[:, 1], side[:, 3] = -pad, -pad
+        for line in range(size[0]):
+            for n in (0, 2):
+                touched[line, n], gone[line, n], hid[line, n] = wide, wide, wide
+                touched[line, n + 1], gone[line, n + 1], hid[line, n + 1] = -pad, -pad, -pad
         pitch = ((pad + wide) * lanes + VECTOR + 7) // 8 * 8
         gone_pitch = (pad + wide + VECTOR + 7) // 8 * 8
         # Where one surface covers all, its coverage is not what light is weighed by.
@@ -813,12 +832,14 @@ def _fill_tiles(
         )  # fmt: skip
         if holds:
             _farthest_of_tile(farthest_at, top, left, size, width, wide, farthest)
-        result[: size[0] * wide * lanes] = 0.0
         loaded = 0
+        _zero(result, loaded, size[0] * wide * lanes)
         for part in range(share.size):
             down, right = center[part, 0], center[part, 1]
-            room[: size[0] * wide] = 1.0
-            room_from[:], room_to[:] = 0, wide
+            for q in range(size[0] * wide):
+                room[q] = 1.0
+            for line in range(size[0]):
+                room_from[line], room_to[line] = 0, wide
             some_room = True
             for s in range(slices - 1, -1, -1):
                 if not some_room:
@@ -837,17 +858,18 @@ def _fill_tiles(
                         if kind > 1:
                             _cover_of(
                                 kind, length, column, row, column_at, mixed, table, partly, surface, slope, down, right,
-                                values[VECTOR * at :],
+                                piece(values, VECTOR * at, values.size),
                             )  # fmt: skip
                         else:
                             _load(
                                 image, kind, length, column, row, column_at, row_dark[y + reach], column_dark, mixed,
-                                table, other, light, surface, slope, down, right, values[VECTOR * at :],
+                                table, other, light, surface, slope, down, right,
+                                piece(values, VECTOR * at, values.size),
                             )  # fmt: skip
                     where = source + 8 * VECTOR * at
                     if kind > 1:
                         _scatter(
-                            y, x, length, where, 1, first_row, rows_of, gone_offset, entry_weight, summed, number,
+                            y, x, length, where, single, first_row, rows_of, gone_offset, entry_weight, summed, number,
                             gone_sums, gone_taps, gone_pitch, pad, size[0], wide, room_from, room_to, gone,
                         )  # fmt: skip
                         continue
@@ -865,14 +887,14 @@ def _fill_tiles(
                     if holds and (there or more):
                         _hold_row(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
-                            wide, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
+                            single, wide, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
                             waiting, waits, number_of, carry, farthest, result,
                         )  # fmt: skip
                         _shrink(room, line, wide, room_from, room_to)
                     elif there:
                         _take_row(
                             sums, taps, line, pitch, pad, lanes, wide, share[part], room, room_from, room_to, touched,
-                            result,
+                            carry, result,
                         )  # fmt: skip
                         _shrink(room, line, wide, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
@@ -889,10 +911,13 @@ def _write_row(image, line, p, columns, result, inverse, y, x, out):
     """Write a row of a tile: light by coverage, or the picture itself, from pixel p on, where nothing is seen."""
     channels = len(image)
     lanes = channels + 1
-    row = result[line * columns * lanes : (line + 1) * columns * lanes]
+    row = piece(result, line * columns * lanes, (line + 1) * columns * lanes)
+    rows, width = out.shape[1:]
     dark = False
     if lanes == 4:
-        red, green, blue = out[0, y, x : x + columns], out[1, y, x : x + columns], out[2, y, x : x + columns]
+        o, e = y * width + x, y * width + x + columns
+        red, green = piece(out, o, e), piece(out, rows * width + o, rows * width + e)
+        blue = piece(out, 2 * rows * width + o, 2 * rows * width + e)
         for j in range(columns):
             total = row[4 * j + 3]
             one = 1.0 / total
@@ -903,9 +928,8 @@ def _write_row(image, line, p, columns, result, inverse, y, x, out):
             inverse[j] = 1.0 / row[j * lanes + channels]
             dark = dark or row[j * lanes + channels] <= NOTHING_SEEN
         for c in range(channels):
-            written = out[c, y, x : x + columns]
             for j in range(columns):
-                written[j] = row[j * lanes + c] * inverse[j]
+                out[c, y, x + j] = row[j * lanes + c] * inverse[j]
     if dark:
         for j in range(columns):
             if row[j * lanes + channels] <= NOTHING_SEEN:
@@ -1238,17 +1262,27 @@ def _planes(
     count = 0
     for y in range(rows[0], rows[1]):
         begin, end = y * width + columns[0], y * width + columns[1]
-        order_of[0, begin:end], kernel_of[0, begin:end] = order[begin:end], kernel[begin:end]
-        there[0, begin:end] = True
-        there[1:, begin:end] = False
+        orders, kernels, hides = piece(order, begin, end), piece(kernel, begin, end), piece(hidden, begin, end)
+        orders_of, kernels_of, theres = (
+            piece(order_of, begin, end),
+            piece(kernel_of, begin, end),
+            piece(there, begin, end),
+        )
+        for x in range(end - begin):
+            orders_of[x], kernels_of[x], theres[x] = orders[x], kernels[x], True
+        for kind in range(1, there.shape[0]):
+            theres = piece(there, kind * order.size + begin, kind * order.size + end)
+            for x in range(end - begin):
+                theres[x] = False
         if edges:
-            mixed[begin:end] = -1
+            mixtures = piece(mixed, begin, end)
+            for x in range(end - begin):
+                mixtures[x] = -1
         if sloped:
             for p in range(begin, end):
                 surface[0, p] = p
-        hides, misses = hidden[begin:end], missing[begin:end]
         for x in range(end - begin):
-            if hides[x] < 0 and not (missed and misses[x] >= 0):
+            if hides[x] < 0 and not (missed and missing[begin + x] >= 0):
                 continue
             p = begin + x
             h, n, a = hidden[p], p, 1.0
@@ -1288,8 +1322,8 @@ def _edge_pixels(front, width, rows, columns):
     count = 0
     if front.size:
         for y in range(rows[0], rows[1]):
-            line = front[y * width + columns[0] : y * width + columns[1]]
-            for x in range(line.size):
+            line = piece(front, y * width + columns[0], y * width + columns[1])
+            for x in range(columns[1] - columns[0]):
                 count += line[x] >= 0
     return count
 
