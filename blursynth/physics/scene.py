@@ -467,8 +467,15 @@ def scene_of_layers(
     circular
         Whether the picture goes on at its other side.
     """
-    edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
-    slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
+    wide = 2.0 * np.abs(radius_px)
+    around = 0
+    if circular:  # a jump may lie between one side and the other
+        beside = _wrapped(nearness_px[0], 1), _wrapped(radius_px[0], 1)
+        around = reach_of_layers_px(*beside, wider_px=0.0, sloped=part_center is not None)
+    image, level, radius, wide = (_wrapped(plane, around) for plane in (image, nearness_px, radius_px, wide))
+    edges = backend.surface_edges(image, level, None, wide, jump=JUMP_PX, slack_px=SLACK_PX)
+    edges = _unwrapped(edges, around)
+    slope = None if part_center is None else _inner(backend.surface_slope(radius, jump=JUMP_PX), around)
     # Slices that are not neighbors lie a jump apart, so what is not an edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
     scene = _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
@@ -497,6 +504,36 @@ def _farthest_seen(scene: Scene, backend: Any, circular: bool) -> NDArray[np.int
     return np.ascontiguousarray(backend.farthest_seen(*padded)[:, most:-most, most:-most])
 
 
+def _wrapped(plane: Any, around_px: int) -> Any:
+    """Planes ``[..., H, W]``, arrays or tensors, that go on at their other side by this much."""
+    if around_px == 0:
+        return plane
+    rows, columns = (np.arange(-around_px, size + around_px) % size for size in plane.shape[-2:])
+    return plane[..., rows, :][..., columns]
+
+
+def _inner(plane: NDArray[Any], around_px: int) -> NDArray[Any]:
+    height, width = plane.shape[-2:]
+    return np.ascontiguousarray(plane[..., around_px : height - around_px, around_px : width - around_px])
+
+
+def _unwrapped(edges: SurfaceEdges, around_px: int) -> SurfaceEdges:
+    """The edges of a picture from those of the wrapped one."""
+    if around_px == 0:
+        return edges
+    height, width = (size - 2 * around_px for size in edges.front.shape[-2:])
+
+    def pixels(plane: NDArray[np.int32]) -> NDArray[np.int32]:
+        row, column = np.divmod(_inner(plane, around_px), width + 2 * around_px)
+        place = (row - around_px) % height * width + (column - around_px) % width
+        return np.where(row < 0, -1, place).astype(np.int32)  # -1 is no pixel
+
+    return SurfaceEdges(
+        pixels(edges.front), _inner(edges.share, around_px), pixels(edges.pure), pixels(edges.hidden),
+        pixels(edges.missing),
+    )  # fmt: skip
+
+
 def scene_of_objects(
     image: Any,
     label: NDArray[np.integer],
@@ -506,6 +543,8 @@ def scene_of_objects(
     point_spreads: Callable[[int], PointSpreads],
     part_weight: NDArray[np.float64],
     backend: Any,
+    *,
+    circular: bool = False,
 ) -> Scene:
     """The scene of a picture of objects: every one a surface of its own, the larger ``label`` ``[1, H, W]`` nearer.
 
@@ -515,7 +554,9 @@ def scene_of_objects(
     """
     # By label, not by number, so that a window has the same edges as the whole picture.
     level = label.astype(np.float64)
-    edges = backend.surface_edges(image, level, np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX)
+    around = reach_of_objects_px(float(np.abs(radius_px).max())) if circular else 0
+    planes = (_wrapped(plane, around) for plane in (image, level, np.abs(radius_px)))
+    edges = _unwrapped(backend.surface_edges(*planes, None, jump=0.5, slack_px=SLACK_PX), around)
     return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
 
 

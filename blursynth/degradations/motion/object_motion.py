@@ -154,6 +154,7 @@ class ObjectMotion(Degradation):
             spreads,
             np.full(parts, 1.0 / parts),
             for_array(image),
+            circular=self.border == "circular",
         )
 
 
