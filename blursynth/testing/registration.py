@@ -55,25 +55,23 @@ class MomentRegistration:
         # Each derivative is scaled by smoothing^n / n!, so that the columns are of like size.
         scale = np.array([(-smoothing_px) ** (i + j) / (factorial(i) * factorial(j)) for i, j in self.terms])
         stride = max(1, int(smoothing_px / 4))  # what is so smooth is known from fewer of its pixels
-        self._bands = [
+        rows, columns = (
             [_Band(size, int(first), int(end), stride, smoothing_px, order) for first, end in pairwise(ends)]
             for size in picture.shape
             for ends in [np.linspace(margin, size - margin, tiles + 1).astype(int)]
-        ]
-        self._inverse = [
-            np.linalg.pinv(
-                np.stack([c * _filtered(picture, *tile, *t) for t, c in zip(self.terms, scale, strict=True)], axis=1),
-                rcond=1e-9,
-            )
-            for tile in product(*self._bands)
-        ]
+        )
+        self._tiles = list(product(rows, columns))
+        self._inverse = []
+        for tile in self._tiles:
+            derivatives = [c * _filtered(picture, tile, term) for term, c in zip(self.terms, scale, strict=True)]
+            self._inverse.append(np.linalg.pinv(np.stack(derivatives, axis=1), rcond=1e-9))
 
     def moments(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[tiles^2, number of terms]`` moments ``m_ij`` in px^(i+j), rows first, in the order of ``terms``."""
         picture = np.asarray(blurred, np.float64)
         power = np.array([self._smoothing ** (i + j) for i, j in self.terms])
-        tiles = zip(self._inverse, product(*self._bands), strict=True)
-        return np.stack([power * (inverse @ _filtered(picture, *tile, 0, 0)) for inverse, tile in tiles])
+        tiles = zip(self._inverse, self._tiles, strict=True)
+        return np.stack([power * (inverse @ _filtered(picture, tile, (0, 0))) for inverse, tile in tiles])
 
     def shifts_px(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[tiles^2, 2]`` displacement (rows, columns) of the blurred picture: the centroid of its blur."""
@@ -99,6 +97,9 @@ class _Band:
             np.add.at(matrix, (np.arange(len(places))[:, None], places), response[::-1])
 
 
-def _filtered(picture: NDArray[np.float64], rows: _Band, columns: _Band, i: int, j: int) -> NDArray[np.float64]:
-    """The i-th derivative along rows and the j-th along columns of the smoothed picture, at the pixels of one tile."""
-    return (rows.filters[i] @ picture[rows.around, columns.around] @ columns.filters[j].T).ravel()
+def _filtered(
+    picture: NDArray[np.float64], tile: tuple[_Band, _Band], derivative: tuple[int, int]
+) -> NDArray[np.float64]:
+    """A derivative along rows and columns of the smoothed picture, at the pixels of one tile."""
+    (rows, columns), (i, j) = tile, derivative
+    return np.ravel(rows.filters[i] @ picture[rows.around, columns.around] @ columns.filters[j].T)
