@@ -228,8 +228,8 @@ def main(seconds: float = 2.0) -> str:
             [[name, *(f"{s[group]:.2f}" for group in GROUPS), f"{sum(s.values()):.2f}"] for name, s in split.items()],
         ),
         "",
-        f"One worker and two, on {cores()} cores, pairs/s with all that happens before and after; one worker takes about "
-        f"{15 * seconds:g} s:",
+        f"One worker and two, on {cores()} cores, pairs/s with all that happens before and after; one worker takes "
+        f"about {15 * seconds:g} s:",
         "",
         table(
             ["recipe", "pairs", "1 worker", "2 workers", "ratio"],
