@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
-from blursynth.frame import Encoding, Frame
+from blursynth.frame import Encoding, Frame, Window
 from blursynth.records.kind import Kind, find_kind
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class Degradation(Kind):
     in_one_call: ClassVar[bool] = False
     """Whether kinds that share this :meth:`apply` may be applied in one call: it asks the steps, and not the class."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "apply" in cls.__dict__ and "apply_within" not in cls.__dict__:
+            # That of the kind which it extends would pass over its own way of applying steps.
+            cls.apply_within = Degradation.__dict__["apply_within"]  # type: ignore[method-assign]
+
     @classmethod
     def example(cls) -> Self:
         """A record that shows what the kind does: the first of each field's ``examples``, or else its default."""
@@ -59,6 +65,11 @@ class Degradation(Kind):
     @abstractmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         """Apply ``steps[b]`` to picture ``b`` of the frame, which is not modified."""
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
+        """The same window of :meth:`apply`, up to rounding; kinds override it that need not compute the rest."""
+        return cropped(cls.apply(steps, frame), window)
 
     def target(self) -> Degradation:
         """The step that the sharp target passes through instead: itself if it is ``in_target``, or else nothing.
@@ -332,9 +343,6 @@ class Draw:
 
 LOOK_PX = 64  # first guess of the margin that a reach may depend on; most reaches are smaller, so one pass suffices
 
-Window = tuple[int, int, int, int]
-"""A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
-
 
 def apply(draws: Sequence[Draw], frame: Frame, *, window: Window | None = None, margin_px: int = 0) -> Frame:
     """Apply ``draws[b]`` to picture ``b``; steps of one kind run as one call over the batch.
@@ -433,7 +441,9 @@ def _around(
                 fix="Give the frame a wider margin, or use margin_px=0 and let each step's border decide.",
             )
         height, width = frame.size_px
-        return (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px), reach
+        window = (margin_px, margin_px, height - 2 * margin_px, width - 2 * margin_px)
+        frame.crop(*window)  # raises if the margin leaves nothing
+        return window, reach
     if margin_px:
         raise InvalidValueError("A window and a margin cannot be given together.", fix="Leave one of them out.")
     frame.crop(*window)  # raises for a window outside the frame
@@ -486,29 +496,38 @@ def _through(
     frame, window = cut(frame, window, reach.needs_px[positions.start])
     for position in positions:
         known = reach.geometry[position]
+        needed, window = _needed(frame.size_px, window, reach.needs_px[position + 1])
         if known is not None:
-            frame = frame.with_geometry_of(known)
+            frame = cropped(frame.with_geometry_of(known), needed)
         else:
-            frame = _step([draw.steps[position][1] for draw in draws], frame)
-        frame, window = cut(frame, window, reach.needs_px[position + 1])
+            frame = _step([draw.steps[position][1] for draw in draws], frame, needed)
     return frame, window
 
 
 def cut(frame: Frame, window: Window | None, around_px: int) -> tuple[Frame, Window | None]:
     """A window with a margin of this many px, where the frame has them, and the window within that crop."""
+    needed, window = _needed(frame.size_px, window, around_px)
+    return cropped(frame, needed), window
+
+
+def _needed(size_px: tuple[int, int], window: Window | None, around_px: int) -> tuple[Window, Window | None]:
+    """The crop that :func:`cut` makes of a frame of this size, and the window within it."""
+    rows, columns = size_px
     if window is None:
-        return frame, None
+        return (0, 0, rows, columns), None
     top, left, height, width = window
-    rows, columns = frame.size_px
     first, last = max(0, top - around_px), min(rows, top + height + around_px)
     begin, end = max(0, left - around_px), min(columns, left + width + around_px)
-    if (first, begin, last, end) != (0, 0, rows, columns):
-        frame = frame.crop(first, begin, last - first, end - begin)
-    return frame, (top - first, left - begin, height, width)
+    return (first, begin, last - first, end - begin), (top - first, left - begin, height, width)
 
 
-def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
-    """Apply ``steps[b]`` to picture ``b``, those of one kind, or of kinds that go together, in one call."""
+def cropped(frame: Frame, window: Window) -> Frame:
+    """:meth:`Frame.crop`, but the frame itself if the window is all of it."""
+    return frame if window == (0, 0, *frame.size_px) else frame.crop(*window)
+
+
+def _step(steps: Sequence[Degradation], frame: Frame, window: Window) -> Frame:
+    """A window of what ``steps[b]`` make of picture ``b``, those of kinds that go together in one call."""
     for kind in dict.fromkeys(map(type, steps)):
         _check_encoding(kind, frame)
 
@@ -516,7 +535,7 @@ def _step(steps: Sequence[Degradation], frame: Frame) -> Frame:
         kind: Any = type(step)
         return kind.apply.__func__ if kind.in_one_call else kind
 
-    return in_groups(steps, frame, sort, lambda alike, part: type(alike[0]).apply(alike, part))
+    return in_groups(steps, frame, sort, lambda alike, part: type(alike[0]).apply_within(alike, part, window))
 
 
 S = TypeVar("S")

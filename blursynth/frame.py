@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError, PictureError, did_you_mean
 
 __all__ = [
-    "MOSAICS", "Border", "Deferred", "Encoding", "Frame", "Intrinsics", "RawMetadata", "array_library", "check_values",
-    "per_picture",
+    "MOSAICS", "Border", "Deferred", "Encoding", "Frame", "Intrinsics", "RawMetadata", "Window", "array_library",
+    "check_values", "per_picture",
 ]  # fmt: skip
 
 MOSAICS = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -33,6 +33,10 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 Layout = Literal["HW", "HWC", "CHW", "BHW", "BHWC", "BCHW"]
 """The axes of an array of pictures: B pictures, C channels, H rows, W columns."""
+
+
+Window = tuple[int, int, int, int]
+"""A part of a frame: top, left, height and width in px of the frame, as :meth:`Frame.crop` takes them."""
 
 
 class Encoding(StrEnum):
@@ -627,8 +631,8 @@ class Frame:
         old, encoding = self.image, encoding or self.encoding
         if (
             isinstance(encoding, Encoding)
-            and (image is old or (type(image) is type(old) and image.dtype == old.dtype and image.shape == old.shape))
-            and all(name in _MAPS and isinstance(value, Deferred) for name, value in changes.items())
+            and (image is old or _on_same_grid(image, old))
+            and all(_needs_no_check(name, value, len(self)) for name, value in changes.items())
         ):
             return self._with(image=image, encoding=encoding, **changes)
         frame = self._made({**self.__dict__, "image": image, "encoding": encoding, **changes})
@@ -715,6 +719,22 @@ class Frame:
         more = [name for name in _MAPS if self.__dict__[name] is not None]
         more += ["camera"] if self.camera else []
         return f"Frame({', '.join([f'{batch}x{channels}x{height}x{width} {self.encoding}', *more])})"
+
+
+def _on_same_grid(image: Any, old: Any) -> bool:
+    """Whether the image of a frame may be replaced by another one without a check."""
+    if type(image) is not type(old) or image.dtype != old.dtype:
+        return False
+    shape, former = image.shape, old.shape
+    return bool(
+        shape == former or (len(shape) == 4 and (shape[0], *shape[2:]) == (former[0], *former[2:]) and shape[1])
+    )
+
+
+def _needs_no_check(name: str, value: object, batch: int) -> bool:
+    if name == "raw":
+        return value is None or (isinstance(value, RawMetadata) and len(value) == batch)
+    return name in _MAPS and isinstance(value, Deferred)
 
 
 def _two_per_picture(name: str, values: Any, batch: int) -> NDArray[np.int64]:

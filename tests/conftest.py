@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -42,6 +45,69 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+# Waits for one program after another, and forks: what it has loaded, no program loads again. A program ends as any does,
+# at the end of this one.
+FORKS = """
+import importlib, json, os, signal, sys
+for library in sys.argv[1:]:
+    try:
+        importlib.import_module(library)
+    except ImportError:  # an optional one: programs that need it say so
+        pass
+while line := sys.stdin.readline():
+    begun = os.fork()
+    if not begun:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(begun, 0)[1]), flush=True)
+else:
+    sys.exit()
+program = json.loads(line)
+os.chdir(program["folder"])
+os.environ.clear()
+os.environ.update(program["environment"])
+for number, path in enumerate((os.devnull, *program["streams"])):
+    os.dup2(os.open(path, os.O_RDWR), number)
+signal.alarm(600)  # the end of a program that hangs
+sys.argv = ["-c"]
+exec(program["code"])
+"""
+LOADED = (
+    "torch._dynamo",
+    "deblur_models.train",
+    "blursynth.dataset.generate",
+    "blursynth.backends.cpu",
+    "skimage.data",
+)
+
+
+@pytest.fixture(scope="session")
+def run_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs Python code in a process of its own, as ``python -c`` does, but without seconds to load libraries.
+
+    What they load, and that they load in an empty process, is held by the tests of architecture and of the command line.
+    """
+    streams = [tmp_path_factory.mktemp("streams") / name for name in ("out", "err")]
+
+    def run(code: str, folder: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        for path in streams:
+            path.write_bytes(b"")
+        program = {
+            "code": code,
+            "folder": str(folder),
+            "environment": {**os.environ, **(environment or {})},
+            "streams": [str(path) for path in streams],
+        }
+        print(json.dumps(program), file=forks.stdin, flush=True)
+        assert forks.stdout is not None
+        ended = forks.stdout.readline()
+        assert ended, "the process that forks has ended"
+        return subprocess.CompletedProcess(code, int(ended), *(path.read_text("utf-8") for path in streams))
+
+    command = [sys.executable, "-c", FORKS, *LOADED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as forks:
+        yield run
 
 
 @pytest.fixture

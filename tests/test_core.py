@@ -144,6 +144,22 @@ def test_the_target_keeps_white_clip_and_drops_noise_and_blur() -> None:
     assert np.allclose(sharp.image, np.minimum(bright.image, 1.0), atol=1e-6)
 
 
+class HalfLight(bs.kinds.GaussianBlur):
+    """A kind that extends one of ours, with an apply of its own."""
+
+    @classmethod
+    def apply(cls, steps: Sequence[Self], frame: bs.Frame) -> bs.Frame:
+        blurred = super().apply(steps, frame)
+        return blurred.with_image(blurred.image / 2)
+
+
+def test_the_apply_of_a_kind_that_extends_another_counts_in_windows_too() -> None:
+    frame = bs.Frame(np.random.default_rng(3).random((3, 40, 50), np.float32), "linear")
+    draw = bs.Draw((("half", HalfLight(sigma_px=1.0)),))
+    window = (12, 9, 10, 20)
+    assert np.array_equal(draw(frame, window=window).image, draw(frame).crop(*window).image)
+
+
 def test_people_may_bring_their_own_kinds(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "mine.toml"
     path.write_text('[[step]]\nkind = "brighten"\nfactor = { uniform = [1.5, 2.0] }\n')

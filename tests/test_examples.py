@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +28,21 @@ MAKES = {
 }
 
 
-def run(script: Path, folder: Path) -> str:
-    environment = {**os.environ, "BLURSYNTH_DEMO_COUNT": "3", "BLURSYNTH_EXAMPLE_STEPS": "3", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder)],
-        capture_output=True, text=True, encoding="utf-8", env=environment, cwd=folder, timeout=300,
-    )  # fmt: skip
+# As a file of its own, which processes that it starts import.
+START = "import runpy, sys; sys.argv = {!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def run(run_program: Callable[..., subprocess.CompletedProcess[str]], script: Path, folder: Path) -> str:
+    environment = {"BLURSYNTH_DEMO_COUNT": "3", "BLURSYNTH_EXAMPLE_STEPS": "3", "PYTHONPATH": str(ROOT)}
+    done = run_program(START.format([str(script), str(folder)]), folder, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)
-def test_example(script: Path, tmp_path: Path) -> None:
-    output = run(script, tmp_path)
+def test_example(script: Path, tmp_path: Path, run_program: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    output = run(run_program, script, tmp_path)
     assert output
     for name in MAKES[script.stem]:
         assert (tmp_path / name).stat().st_size > 0

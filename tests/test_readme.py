@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -75,7 +75,9 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_blocks_in_order(page: str, tmp_path: Path) -> None:
+def test_blocks_in_order(
+    page: str, tmp_path: Path, run_program: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """Python, shell and TOML blocks as one script, in a folder with a photograph and a folder of photographs."""
     for path in ("sharp.png", "photos/astronaut.png", "photos/chelsea.png"):
         name = "chelsea" if "chelsea" in path else "astronaut"
@@ -98,8 +100,7 @@ def test_blocks_in_order(page: str, tmp_path: Path) -> None:
             ]
     (tmp_path / "page.py").write_text("\n".join(script))
     # Not as a file: processes that a command starts would run the page again.
-    start = [sys.executable, "-c", "exec(compile(open('page.py').read(), 'page.py', 'exec'))"]
-    done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_program("exec(compile(open('page.py').read(), 'page.py', 'exec'))", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     if page in MADE:
         assert (tmp_path / MADE[page]).exists()

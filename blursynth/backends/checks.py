@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border
+from blursynth.frame import Border, Window
 from blursynth.physics.batches import of_shape
 from blursynth.physics.color import MAX_LEVELS
 from blursynth.physics.development import DevelopParameters
@@ -61,6 +61,23 @@ def check_image(image: object) -> None:
         )
     if image.size == 0:
         raise InvalidValueError(f"image is empty: shape {image.shape}.", fix="Leave such pictures out.")
+
+
+def check_weights(image: Any, weights: Sequence[float]) -> None:
+    """Raise ``InvalidValueError`` unless there is one weight for each channel of pictures ``[B, C, H, W]``."""
+    if image.ndim != 4 or image.shape[1] != len(weights):
+        raise InvalidValueError(f"{len(weights)} weights are for as many channels, got pictures {tuple(image.shape)}.")
+
+
+def check_colors(image: Any, change: Any = None) -> None:
+    """Raise ``InvalidValueError`` unless it is ``[B, 3, H, W]``, and a change of it has as many channels, or one."""
+    shape = tuple(image.shape)
+    if len(shape) != 4 or shape[1] != 3:
+        raise InvalidValueError(f"Colors are those of pictures [B, 3, H, W], got {shape}.")
+    if change is not None and tuple(change.shape) not in (shape, (shape[0], 1, *shape[2:])):
+        raise InvalidValueError(
+            f"The change of a picture {shape} must have its shape, or one channel, got {tuple(change.shape)}."
+        )
 
 
 def check_plane(name: str, plane: Any, shape: Sequence[int]) -> None:
@@ -171,6 +188,15 @@ def check_scene(shape: Sequence[int], scene: Scene, border: Border | str) -> Bor
             f"The scene must have the shape {expected} of the pictures, got {tuple(scene.order.shape)}."
         )
     return border
+
+
+def window_within(shape: Sequence[int], window: Window | None) -> Window:
+    """A part of pictures of this shape, by default all, after a check that it lies within them."""
+    height, width = shape[2:]
+    top, left, rows, columns = window = window or (0, 0, height, width)
+    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
+        raise InvalidValueError(f"The window {window} does not lie within pictures of {height} x {width} px.")
+    return window
 
 
 def check_bands(shape: Sequence[int], rows: Bands, columns: Bands, size_px: Sequence[int] | None = None) -> None:
@@ -290,16 +316,16 @@ def check_development(shape: Sequence[int], parameters: DevelopParameters) -> No
 
 
 def check_guided(
-    strength: Any, radius_px: Any, batch: int, *, traced: bool = False
+    strength: Any, radius_px: Any, planes: tuple[int, int], *, traced: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The numbers of the guided filter, after a check that there is one of each for every picture."""
+    """The numbers of the guided filter, after a check that there is one of each for every plane ``[B, C]``."""
     strength, radius_px = np.asarray(strength, np.float64), np.asarray(radius_px)
-    if strength.shape != (batch,) or not (traced or bool((np.isfinite(strength) & (strength >= 0)).all())):
+    if strength.shape != planes or not (traced or bool((np.isfinite(strength) & (strength >= 0)).all())):
         raise InvalidValueError(
-            f"strength must be one finite number >= 0 for each of the {batch} pictures, got {strength.tolist()}."
+            f"strength must be one finite number >= 0 for each of the {planes} planes, got {strength.tolist()}."
         )
-    if radius_px.shape != (batch,) or not (traced or (radius_px.dtype.kind in "iu" and bool((radius_px >= 1).all()))):
+    if radius_px.shape != planes or not (traced or (radius_px.dtype.kind in "iu" and bool((radius_px >= 1).all()))):
         raise InvalidValueError(
-            f"radius_px must be one integer >= 1 for each of the {batch} pictures, got {radius_px.tolist()}."
+            f"radius_px must be one integer >= 1 for each of the {planes} planes, got {radius_px.tolist()}."
         )
     return strength, radius_px.astype(np.int64)

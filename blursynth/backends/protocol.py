@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, array_library
+from blursynth.frame import Border, Window, array_library
 from blursynth.physics.development import DevelopParameters
 from blursynth.physics.object_layout import ObjectLayout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
+from blursynth.physics.poses import Poses
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.resampling import Bands
 from blursynth.physics.scene import Scene
@@ -152,6 +153,14 @@ class Backend(Protocol):
         """
         ...
 
+    def jumps(self, level: NDArray[np.float64], *, jump: float) -> NDArray[np.int64]:
+        """Pairs of neighbors, diagonal ones included, that differ by more than ``jump``: ``[2, N]``.
+
+        ``level`` is ``[H, W]``, the pairs ``row * W + column`` of the pixel with the higher level and of the other one,
+        in the order of the one that comes first by rows, and the other one's.
+        """
+        ...
+
     def surface_slope(self, radius_px: NDArray[np.float64], *, jump: float) -> NDArray[np.float64]:
         """``[B, 2, H, W]`` derivative of a radius ``[B, H, W]`` by row and column, over one surface.
 
@@ -160,14 +169,17 @@ class Backend(Protocol):
         """
         ...
 
-    def composite(self, image: Any, scene: Scene | Sequence[Scene], *, border: Border) -> Any:
+    def composite(
+        self, image: Any, scene: Scene | Sequence[Scene], *, border: Border, window: Window | None = None
+    ) -> Any:
         """Spread the light of every patch of a scene, with nearer slices covering farther ones.
 
         The definition is :func:`blursynth.backends.oracle.composite.composite`. With ``CONSTANT`` the scene continues
         as with ``REPLICATE``, but black. There is no derivative by the scene: which surface covers which is a matter of
         order, and the shares of light are cut off (``min``) where nearer surfaces leave no room. For a derivative
         through depth use :meth:`convolve_varying`, which has no occlusion. A list has the scene of each picture, with
-        parts that are alike; the result is that of each by itself, in one launch on CUDA devices.
+        parts that are alike; the result is that of each by itself, in one launch on CUDA devices. With ``window`` the
+        result is that part of the whole one.
         """
         ...
 
@@ -235,6 +247,15 @@ class Backend(Protocol):
 
         ``seed`` is ``[B]`` or one number, 0 <= seed < 2**64. The same seed and parameters give the same bits, in any
         batch.
+        """
+        ...
+
+    def mean_poses(self, poses: Poses, first: NDArray[np.int64], weight: NDArray[np.float64]) -> Poses:
+        """The mean pose of a camera over the exposure of every row of a picture.
+
+        Row r sees the poses ``first[r] + n`` with the shares ``weight[r, n]`` ``[R, n]``, >= 0, of which only the
+        ratios matter. The result has R poses: the mean of the positions, and the Karcher mean of the orientations, see
+        :func:`blursynth.physics.poses.mean_rotation`, which must lie within a quarter turn of it.
         """
         ...
 
@@ -306,9 +327,25 @@ class Backend(Protocol):
         """What edge-preserving smoothing adds, ``E[s m] - E[s] x``: the guided filter with itself as the guide.
 
         E is the mean over a square window of ``2 radius_px + 1``, ``m = E[x]``, ``s = c^2 / (c^2 + E[(x - m)^2])``. c
-        is the ``strength`` ``[B]``: the contrast of which half is smoothed, in the picture's units, >= 0; 0 gives 0.
-        ``radius_px`` ``[B]`` is >= 1. Each channel is its own guide; the border is reflected. Differentiable by the
+        is the ``strength`` ``[B, C]``: the contrast of which half is smoothed, in the picture's units, >= 0; 0 gives 0.
+        ``radius_px`` ``[B, C]`` is >= 1. Each channel is its own guide; the border is reflected. Differentiable by the
         picture, once.
+        """
+        ...
+
+    def weighted_sum(self, image: Any, weights: Sequence[float]) -> Any:
+        """``sum_c weights_c x_c`` ``[B, 1, H, W]`` of the channels of a picture, such as its luma."""
+        ...
+
+    def luma_chroma(self, image: Any) -> Any:
+        """``Y, R - Y, B - Y`` ``[B, 3, H, W]`` of an encoded picture, ``Y = .299 R + .587 G + .114 B``."""
+        ...
+
+    def change_luma_chroma(self, image: Any, change: Any) -> Any:
+        """The picture ``[B, 3, H, W]`` with ``change`` added to its :meth:`luma_chroma`, clipped to 0..1.
+
+        ``change`` is ``[B, 3, H, W]``, or ``[B, 1, H, W]`` of the luma alone. NaN stays NaN. The derivative is 0 where
+        the result is clipped.
         """
         ...
 

@@ -7,7 +7,6 @@ tried.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import multiprocessing
 import os
@@ -24,8 +23,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from numcodecs import blosc
-
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.writer import Event, Job, ShardMaker
 from blursynth.errors import Argument, BlursynthError, DatasetError, InvalidValueError, Message, require
@@ -35,7 +32,7 @@ __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make
 TRIES = 3  # attempts at a shard whose worker dies
 CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
 # Loading numba and the codecs can take longer than making a shard; the fork server does it once for all workers.
-_PRELOADED = ("cv2", "blursynth.dataset.engine", "blursynth.dataset.preloaded")
+_PRELOADED = ("cv2", "numcodecs.blosc", "blursynth.dataset.engine", "blursynth.dataset.preloaded")
 SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
 
 
@@ -253,6 +250,7 @@ def _work(connection: Connection, job: Job, again: bool) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         import cv2
+        from numcodecs import blosc
 
         cv2.setNumThreads(1)
         blosc.use_threads = False
@@ -278,6 +276,8 @@ def _make_codec_lock() -> None:
     By default, the lock has a system-wide name in workers, which outlives them when they are killed: "There appear to
     be 1 leaked semaphore objects". Locks for forked children have no name.
     """
+    from numcodecs import blosc
+
     if "fork" in multiprocessing.get_all_start_methods():
         before = multiprocessing.get_start_method(allow_none=True)
         multiprocessing.set_start_method("fork", force=True)
@@ -372,6 +372,8 @@ class DaskEngine(Engine):
             raise _lost_scheduler(self._client) from None
 
     def _events(self) -> Iterator[Event]:
+        import asyncio  # takes .05 s, and only Dask needs it
+
         distributed = self._distributed
         waiting = distributed.as_completed(self._futures)
         silence, heard = SILENT_S, time.monotonic()
@@ -452,6 +454,7 @@ def _make_one(job: Job, shard: int, again: bool) -> Event | BlursynthError:
     An error of this library is returned instead of raised, since trying again would not help.
     """
     import cv2
+    from numcodecs import blosc
 
     cv2.setNumThreads(1)
     blosc.use_threads = False

@@ -1,6 +1,6 @@
 """Imported by the fork server, so that what every worker needs is loaded once, and not by each of them.
 
-The first call of a compiled kernel makes numba load its tables: most of a second, more than all kernels take together.
+The first call of a compiled kernel starts numba: a third of a second, as much as all kernels take together.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from blursynth.backends import for_array
 from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
-from blursynth.core import Window as Rectangle
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
@@ -29,6 +28,7 @@ from blursynth.errors import (
     RecipeError,
 )
 from blursynth.frame import Encoding, Frame
+from blursynth.frame import Window as Rectangle
 from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.io.downscale import block_mean, nearest_to_center
 from blursynth.io.pictures import file_sha256, read_light, read_pixels

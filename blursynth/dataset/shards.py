@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from blursynth.dataset.files import disk_error, require_regular
@@ -47,6 +46,8 @@ _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 def encode_chunk(array: NDArray[Any], codec: Codec = "lz4") -> bytes:
     """One chunk as it is stored: compressed unless ``codec`` is "none", with its checksum."""
+    from numcodecs import blosc  # takes a tenth of a second, and what writes no data set does without
+
     plain = np.ascontiguousarray(array)
     data: Any = _bytes_of(plain) if codec == "none" else blosc.compress(plain, b"lz4", 5, blosc.BITSHUFFLE)
     return b"".join((data, _crc32c(data)))
@@ -67,6 +68,8 @@ def decode_chunk(data: bytes | NDArray[np.uint8], out: NDArray[Any]) -> bool:
     A checksum shows that a chunk is unchanged, not that it can be trusted, and blosc believes the header: it would read
     as many bytes as that claims. Every field of the header is therefore checked against the actual data first.
     """
+    from numcodecs import blosc
+
     stored = np.frombuffer(data, np.uint8)
     if len(stored) < _HEADER + 4 or _crc32c(body := stored[:-4]) != stored[-4:].tobytes():
         return False

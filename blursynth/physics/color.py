@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from blursynth.errors import InvalidValueError
 
 __all__ = [
+    "LUMA",
     "MAX_LEVELS",
     "encode_thresholds",
     "linear_of_codes",
@@ -27,6 +28,9 @@ __all__ = [
     "srgb_from_linear",
     "srgb_to_linear",
 ]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue of an encoded picture in its luma, ITU-R BT.601."""
 
 MAX_LEVELS = 65535
 """The highest code that an encoded picture may have: that of a 16-bit file."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blursynth.physics.object_layout import uniform_numbers
 
@@ -20,9 +20,15 @@ SAMPLES = 65  # positions of a path; at 200 px and a right angle the chords are 
 
 
 def arc_path(
-    length_px: float, angle_rad: float, acceleration: float, bend_rad: float, frames: int | None = None
+    length_px: ArrayLike,
+    angle_rad: ArrayLike,
+    acceleration: ArrayLike,
+    bend_rad: ArrayLike,
+    frames: int | None = None,
 ) -> NDArray[np.float64]:
-    """``[65, 2]`` x (right) and y (down) in px at equal times, with the mean over the exposure at zero.
+    """``[..., 65, 2]`` x (right) and y (down) in px at equal times, with the mean over the exposure at zero.
+
+    Numbers give one path, arrays as many as they have elements.
 
     Parameters
     ----------
@@ -35,18 +41,19 @@ def arc_path(
     bend_rad
         Turn of the heading along the way; positive from +x towards +y.
     frames
-        ``[frames, 2]`` positions in the middle of as many equal parts of the exposure, with their own mean at zero;
-        None: a path of 65.
+        ``[..., frames, 2]`` positions in the middle of as many equal parts of the exposure, with their own mean at
+        zero; None: a path of 65.
     """
+    length, angle, gain, bend = (np.asarray(one)[..., None] for one in (length_px, angle_rad, acceleration, bend_rad))
     t = np.linspace(0.0, 1.0, SAMPLES) if frames is None else (np.arange(frames) + 0.5) / frames
-    s = t + acceleration * (t * t - t)
+    s = t + gain * (t * t - t)
     # sin(b)/b keeps its digits where the bend vanishes.
-    half = 0.5 * bend_rad * s
-    chord = length_px * s * np.sinc(half / math.pi)
-    heading = angle_rad - 0.5 * bend_rad + half
-    path = np.stack([chord * np.cos(heading), chord * np.sin(heading)], axis=1)
-    mean = 0.5 * (path[:-1] + path[1:]).mean(axis=0) if frames is None else path.mean(axis=0)
-    return np.asarray(path - mean)
+    half = 0.5 * bend * s
+    chord = length * s * np.sinc(half / math.pi)
+    heading = angle - 0.5 * bend + half
+    path = np.stack([chord * np.cos(heading), chord * np.sin(heading)], axis=-1)
+    between = path if frames is not None else 0.5 * (path[..., :-1, :] + path[..., 1:, :])
+    return np.asarray(path - between.mean(axis=-2, keepdims=True))
 
 
 def object_paths(
@@ -83,15 +90,10 @@ def object_paths(
     frames
         ``[N, frames, 2]`` positions as :func:`arc_path` has them.
     """
-    paths = np.empty((len(labels), SAMPLES if frames is None else frames, 2))
-    for n, label in enumerate(labels):
-        u = uniform_numbers(seed, int(label), 5)
-        length = 0.0 if u[4] < still_fraction else length_px * (slowest + (1.0 - slowest) * u[0])
-        signed = 2.0 * u - 1.0
-        paths[n] = arc_path(
-            length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3], frames
-        )
-    return paths
+    u = np.array([uniform_numbers(seed, int(label), 5) for label in labels]).T
+    length = np.where(u[4] < still_fraction, 0.0, length_px * (slowest + (1.0 - slowest) * u[0]))
+    signed = 2.0 * u - 1.0
+    return arc_path(length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3], frames)
 
 
 def path_bound_px(length_px: float, acceleration: float) -> float:

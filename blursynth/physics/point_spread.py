@@ -99,10 +99,10 @@ class PointSpreads:
         """One batch of several."""
         if len(parts) == 1:
             return parts[0]
-        offsets = np.cumsum([0] + [int(p.start[-1]) for p in parts])
-        start = np.concatenate([[0], *(p.start[1:] + o for p, o in zip(parts, offsets, strict=False))])
+        start = np.zeros(1 + sum(map(len, parts)), np.int64)
+        np.cumsum(np.concatenate([np.diff(p.start) for p in parts]), out=start[1:])
         return PointSpreads(
-            start.astype(np.int64),
+            start,
             np.concatenate([p.dy for p in parts]),
             np.concatenate([p.dx for p in parts]),
             np.concatenate([p.weight for p in parts]),
@@ -138,10 +138,10 @@ class PointSpreads:
 
     def reach_px(self) -> NDArray[np.int64]:
         """``[B]`` the largest offset in rows or columns."""
-        farthest = np.maximum(np.abs(self.dy), np.abs(self.dx))
-        return np.array(
-            [farthest[a:b].max(initial=0) for a, b in zip(self.start[:-1], self.start[1:], strict=True)], np.int64
-        )
+        # A tap more, where a point spread without any would begin behind the last one.
+        farthest = np.append(np.maximum(np.abs(self.dy), np.abs(self.dx)), 0)
+        reach = np.maximum.reduceat(farthest, self.start[:-1])
+        return np.where(self.start[1:] > self.start[:-1], reach, 0).astype(np.int64)
 
     def to_dense(self, b: int = 0, *, size_px: int | None = None) -> NDArray[np.float64]:
         """One kernel as a square array with the origin in its middle; ``size_px`` is odd, by default as large as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -228,7 +228,7 @@ class Scene:
         before = np.cumsum([0] + [scene.kernels for scene in scenes[:-1]])
         joined["kernel"] = np.concatenate([s.kernel + np.int32(n) for s, n in zip(scenes, before, strict=True)])
         spreads = [s.psf[g * s.kernels : (g + 1) * s.kernels] for g in range(first.parts) for s in scenes]
-        return Scene(
+        return _unchecked(
             psf=PointSpreads.concatenate(spreads), part_weight=first.part_weight, part_center=first.part_center,
             connected=first.connected, **joined,
         )  # fmt: skip
@@ -336,7 +336,8 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
     >>> blur_levels(np.array([0.0, 0.6, -16.0, -20.0]), 0.25).tolist()
     [0, 6, -111, -119]
     """
-    size = np.abs(radius_px).astype(np.float32)  # faster, and as good where it is rounded anyway
+    signed = np.asarray(radius_px, np.float32)  # faster, and as good where it is rounded anyway
+    size = np.abs(signed)
     place = np.clip(size, np.float32(_NO_BLUR_PX), np.float32(_PROPORTIONAL_PX))
     place *= np.float32(1 / _NO_BLUR_PX)
     np.log(place, out=place)
@@ -344,8 +345,8 @@ def blur_levels(radius_px: NDArray[np.floating], tolerance_px: float) -> NDArray
     size -= np.float32(_PROPORTIONAL_PX)
     place += np.maximum(size, np.float32(0.0), out=size)
     place *= np.float32(0.5 / tolerance_px)
-    level = np.rint(place, out=place).astype(np.int32)
-    return np.asarray(np.negative(level, out=level, where=np.asarray(radius_px) < 0))
+    level = np.copysign(np.rint(place, out=place), signed, out=place)
+    return np.asarray(level.astype(np.int32))
 
 
 def level_radius_px(level: int, tolerance_px: float) -> float:
@@ -373,7 +374,7 @@ def reach_of_objects_px(largest_radius_px: float) -> int:
 
 
 def reach_of_layers_px(
-    nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], *, wider_px: float, sloped: bool
+    nearness_px: NDArray[np.floating], radius_px: NDArray[np.floating], backend: Any, *, wider_px: float, sloped: bool
 ) -> int:
     """The largest distance of a pixel whose color or depth affects another one, hidden surfaces included.
 
@@ -386,6 +387,8 @@ def reach_of_layers_px(
     ----------
     nearness_px, radius_px
         ``[H, W]`` of every pixel; the sign of the radius does not matter.
+    backend
+        Backend whose ``jumps`` is used.
     wider_px
         How much wider than its radius a blur may be, by rounding it to levels and pixels.
     sloped
@@ -397,7 +400,7 @@ def reach_of_layers_px(
         return 0
     reach = largest + wider_px
     edge = 1 + UNEVEN_REACH_PX  # what says whether a pixel is at an edge
-    near, far = _jumps(nearness_px)
+    near, far = backend.jumps(nearness_px, jump=JUMP_PX)
     if near.size:
         level, width = nearness_px.ravel(), size.ravel()
         deep = level[near] - level[far] + SLACK_PX
@@ -409,33 +412,12 @@ def reach_of_layers_px(
     return math.ceil(reach + (SLOPE_REACH_PX if sloped else 0))
 
 
-def _jumps(nearness_px: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of neighbors, diagonal ones included, of which the first is nearer by a jump: ``row * W + column``."""
-    height, width = nearness_px.shape
-    # Neighbors share a square of four pixels, and a square with a jump has a range above it: few are left to look at.
-    down, right = min(1, height - 1), min(1, width - 1)
-    above, below = nearness_px[: height - down], nearness_px[down:]
-    most, least = np.maximum(above, below), np.minimum(above, below)
-    most = np.maximum(most[:, : width - right], most[:, right:])
-    most -= np.minimum(least[:, : width - right], least[:, right:])
-    row, column = np.divmod(np.flatnonzero(most > JUMP_PX), width - right)
-    first = row * width + column
-    square = np.stack([first, first + right, first + down * width, first + down * width + right])
-    level = nearness_px.ravel()[square]
-    pairs = [(near, far) for near in range(4) for far in range(4) if near != far]
-    found = [(level[near] - level[far] > JUMP_PX, near, far) for near, far in pairs]
-    return (
-        np.concatenate([square[near][jumps] for jumps, near, _ in found]),
-        np.concatenate([square[far][jumps] for jumps, _, far in found]),
-    )
-
-
 def scene_of_layers(
     image: Any,
     nearness_px: NDArray[np.float64],
     radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
+    point_spreads: Callable[[list[int]], PointSpreads],
     part_weight: NDArray[np.float64],
     backend: Any,
     *,
@@ -456,7 +438,7 @@ def scene_of_layers(
     kernel
         ``[1, H, W]`` any integer that identifies the point spread of every pixel.
     point_spreads
-        Returns the point spreads of the parts for such a number.
+        Returns the point spreads of K such numbers; that of part g and number k stands at ``g * K + k``.
     part_weight
         ``[G]`` share of each part.
     backend
@@ -467,34 +449,72 @@ def scene_of_layers(
     circular
         Whether the picture goes on at its other side.
     """
-    edges = backend.surface_edges(image, nearness_px, None, 2.0 * np.abs(radius_px), jump=JUMP_PX, slack_px=SLACK_PX)
-    slope = None if part_center is None else backend.surface_slope(radius_px, jump=JUMP_PX)
+    wide = 2.0 * np.abs(radius_px)
+    around = 0
+    if circular:  # a jump may lie between one side and the other
+        beside = _wrapped(nearness_px[0], 1), _wrapped(radius_px[0], 1)
+        around = reach_of_layers_px(*beside, backend, wider_px=0.0, sloped=part_center is not None)
+    image, level, radius, wide = (_wrapped(plane, around) for plane in (image, nearness_px, radius_px, wide))
+    edges = backend.surface_edges(image, level, None, wide, jump=JUMP_PX, slack_px=SLACK_PX)
+    edges = _unwrapped(edges, around)
+    slope = None if part_center is None else _inner(backend.surface_slope(radius, jump=JUMP_PX), around)
     # Slices that are not neighbors lie a jump apart, so what is not an edge is one surface.
     order = np.floor(nearness_px / JUMP_PX).astype(np.int32)
-    scene = _scene(order, edges, kernel, point_spreads, part_weight, slope, part_center, connected=True)
-    return replace(scene, farthest=_farthest_seen(scene, backend, circular))
-
-
-def _farthest_seen(scene: Scene, backend: Any, circular: bool) -> NDArray[np.int32]:
-    """``[B, H, W]`` the farthest slice that can be seen at every pixel."""
-    order, front = scene.order, scene.front
-    assert front is not None
-    if (front >= 0).any():  # a pixel at an edge shows what lies behind it, too
-        flat = order.reshape(len(order), -1)
-        behind, before = (
-            np.take_along_axis(flat, np.maximum(plane, 0).reshape(flat.shape), axis=1).reshape(order.shape)
-            for plane in (scene.hidden, front)
-        )
-        order = np.where(front >= 0, np.minimum(np.minimum(order, behind), before - 1), order)
-    reaches = scene.psf.reach_px().reshape(scene.parts, -1).max(axis=0)
+    kernel, psf = _numbered(kernel, point_spreads)
     # A pixel more: what lies between pixels, and mixtures.
-    reach = (reaches + 1).astype(np.int32)[scene.kernel]
+    reach_px = (psf.reach_px().reshape(len(part_weight), -1).max(axis=0) + 1).astype(np.int32)
+    farthest = _farthest_seen(order, edges, np.take(reach_px, kernel), backend, circular)
+    return _unchecked(
+        order=order, kernel=kernel, psf=psf, part_weight=part_weight, slope=slope, part_center=part_center,
+        connected=True, farthest=farthest, **vars(edges),
+    )  # fmt: skip
+
+
+def _farthest_seen(
+    order: NDArray[np.int32], edges: SurfaceEdges, reach_px: NDArray[np.int32], backend: Any, circular: bool
+) -> NDArray[np.int32]:
+    """``[B, H, W]`` the farthest slice that can be seen at every pixel."""
+    order = order.copy()
+    for one, front, hidden in zip(order, edges.front, edges.hidden, strict=True):
+        at = np.flatnonzero(front >= 0)  # a pixel at an edge shows what lies behind it, too
+        behind, before = (one.ravel()[plane.ravel()[at]] for plane in (hidden, front))
+        one.ravel()[at] = np.minimum(np.minimum(one.ravel()[at], behind), before - 1)
     if not circular:
-        return np.asarray(backend.farthest_seen(order, reach))
-    most = int(reach.max())
+        return np.asarray(backend.farthest_seen(order, reach_px))
+    most = int(reach_px.max())
     around = ((0, 0), (most, most), (most, most))
-    padded = (np.pad(plane, around, mode="wrap") for plane in (order, reach))
+    padded = (np.pad(plane, around, mode="wrap") for plane in (order, reach_px))
     return np.ascontiguousarray(backend.farthest_seen(*padded)[:, most:-most, most:-most])
+
+
+def _wrapped(plane: Any, around_px: int) -> Any:
+    """Planes ``[..., H, W]``, arrays or tensors, that go on at their other side by this much."""
+    if around_px == 0:
+        return plane
+    rows, columns = (np.arange(-around_px, size + around_px) % size for size in plane.shape[-2:])
+    return plane[..., rows, :][..., columns]
+
+
+def _inner(plane: NDArray[Any], around_px: int) -> NDArray[Any]:
+    height, width = plane.shape[-2:]
+    return np.ascontiguousarray(plane[..., around_px : height - around_px, around_px : width - around_px])
+
+
+def _unwrapped(edges: SurfaceEdges, around_px: int) -> SurfaceEdges:
+    """The edges of a picture from those of the wrapped one."""
+    if around_px == 0:
+        return edges
+    height, width = (size - 2 * around_px for size in edges.front.shape[-2:])
+
+    def pixels(plane: NDArray[np.int32]) -> NDArray[np.int32]:
+        row, column = np.divmod(_inner(plane, around_px), width + 2 * around_px)
+        place = (row - around_px) % height * width + (column - around_px) % width
+        return np.where(row < 0, -1, place).astype(np.int32)  # -1 is no pixel
+
+    return SurfaceEdges(
+        pixels(edges.front), _inner(edges.share, around_px), pixels(edges.pure), pixels(edges.hidden),
+        pixels(edges.missing),
+    )  # fmt: skip
 
 
 def scene_of_objects(
@@ -503,53 +523,42 @@ def scene_of_objects(
     number: NDArray[np.integer],
     radius_px: NDArray[np.float64],
     kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
+    point_spreads: Callable[[list[int]], PointSpreads],
     part_weight: NDArray[np.float64],
     backend: Any,
+    *,
+    circular: bool = False,
 ) -> Scene:
     """The scene of a picture of objects: every one a surface of its own, the larger ``label`` ``[1, H, W]`` nearer.
 
-    ``number`` ``[1, H, W]`` is the place of a label among those of the picture, ``radius_px`` how far the light of
-    every pixel reaches; behind the edge of an object one sees as deep as both radii together. The rest is as in
-    :func:`scene_of_layers`.
+    ``number`` ``[1, H, W]`` is the place of a label among those that occur in the picture, ``radius_px`` ``[N]`` how
+    far the light of each of these reaches, ``kernel`` ``[N]`` any integer that identifies its point spread; behind the
+    edge of an object one sees as deep as both radii together. The rest is as in :func:`scene_of_layers`.
     """
     # By label, not by number, so that a window has the same edges as the whole picture.
     level = label.astype(np.float64)
-    edges = backend.surface_edges(image, level, np.abs(radius_px), None, jump=0.5, slack_px=SLACK_PX)
-    return _scene(number.astype(np.int32), edges, kernel, point_spreads, part_weight, None, None, connected=False)
+    around = reach_of_objects_px(float(np.abs(radius_px).max())) if circular else 0
+    planes = (_wrapped(plane, around) for plane in (image, level, np.take(np.abs(radius_px), number)))
+    edges = _unwrapped(backend.surface_edges(*planes, None, jump=0.5, slack_px=SLACK_PX), around)
+    ranks, psf = _numbered(kernel, point_spreads)
+    order, kernel = number.astype(np.int32), np.take(ranks, number)
+    return _unchecked(order=order, kernel=kernel, psf=psf, part_weight=part_weight, **vars(edges))
 
 
-def _scene(
-    order: NDArray[np.int32],
-    edges: SurfaceEdges,
-    kernel: NDArray[np.integer],
-    point_spreads: Callable[[int], PointSpreads],
-    part_weight: NDArray[np.float64],
-    slope: NDArray[np.float64] | None,
-    part_center: NDArray[np.float64] | None,
-    *,
-    connected: bool,
-) -> Scene:
-    numbers = kernel.reshape(-1)
-    lowest = int(numbers.min())
-    numbers = numbers - lowest
-    present = np.flatnonzero(np.bincount(numbers))
-    rank = np.zeros(int(present[-1]) + 1, np.int32)
-    rank[present] = np.arange(len(present))
-    made = [point_spreads(int(number) + lowest) for number in present]
-    parts = len(part_weight)
-    psf = PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
-    return Scene(
-        order,
-        rank[numbers].reshape(order.shape),
-        edges.hidden,
-        psf,
-        part_weight,
-        edges.front,
-        edges.share,
-        edges.pure,
-        edges.missing,
-        slope,
-        part_center,
-        connected,
-    )
+def _numbered(
+    kernel: NDArray[np.integer], point_spreads: Callable[[list[int]], PointSpreads]
+) -> tuple[NDArray[np.int32], PointSpreads]:
+    """The numbers that occur as places among them, and their point spreads."""
+    lowest = int(kernel.min())
+    numbers = kernel.astype(np.intp)
+    numbers -= lowest
+    occurs = np.bincount(numbers.ravel()) > 0
+    rank = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    return np.take(rank, numbers), point_spreads((np.flatnonzero(occurs) + lowest).tolist())
+
+
+def _unchecked(**given: Any) -> Scene:
+    """A scene of values that fit together because they were made here: looking at all of them takes its time."""
+    scene = object.__new__(Scene)
+    scene.__dict__.update(given)
+    return scene

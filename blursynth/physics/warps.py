@@ -22,14 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Intrinsics
-from blursynth.physics.poses import Path, Poses, mean_quaternion, quaternion_of, rotation_of
+from blursynth.physics.poses import Path
 
 __all__ = [
     "CenteredOn",
@@ -403,21 +403,11 @@ def _seen(
     )
 
 
-def _mean_pose(
-    poses: Poses, which: NDArray[np.int64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean orientations ``[R, 3, 3]`` and positions ``[R, 3]`` of rows that see the poses ``which`` ``[R, n]``."""
-    turn, position = quaternion_of(poses.orientation)[:, which], np.zeros((len(which), 3))
-    if poses.position_m.any():
-        share = weight / weight.sum(axis=-1, keepdims=True)
-        position = (share[..., None] * poses.position_m[which]).sum(axis=-2)
-    return rotation_of(mean_quaternion(turn, weight)), position
-
-
 def warps_of_path(
     path: Path,
     cells_s: NDArray[np.float64],
     intrinsics: NDArray[np.float64],
+    backend: Any,
     *,
     exposure_s: float,
     starts_s: NDArray[np.float64] | None = None,
@@ -435,6 +425,8 @@ def warps_of_path(
         Boundaries of its parts, of :func:`exposure_cells`; each part is seen from the pose at its middle.
     intrinsics
         K in px of the frame.
+    backend
+        Backend whose ``mean_poses`` is used.
     exposure_s
         How long every row is exposed.
     starts_s
@@ -458,21 +450,21 @@ def warps_of_path(
     one = not rolling or centered_on == "global_shutter"
     if centered_on in ("start", "mid"):
         reference = path((starts[:1] if one else starts) + (0.5 * exposure_s if centered_on == "mid" else 0.0))
-        orientation, position_m = reference.orientation, reference.position_m
     elif not one or not rolling:
-        orientation, position_m = _mean_pose(poses, seen, weight)
+        reference = backend.mean_poses(poses, first, weight)
     else:
         all_times, begin, rows = _seen(cells_s, starts if all_starts_s is None else all_starts_s, exposure_s, frames)
         share = np.zeros((1, len(all_times)))
         np.add.at(share[0], begin[:, None] + np.arange(rows.shape[1]), rows)
-        orientation, position_m = _mean_pose(path(all_times), np.arange(len(all_times))[None], share)
+        reference = backend.mean_poses(path(all_times), np.zeros(1, np.int64), share)
     # Where every row is centered on its own pose, it has warps of its own, which are stored one after another.
     which = np.arange(len(times))[None] if one else seen
     first = first if one else np.arange(len(starts), dtype=np.int64) * weight.shape[1]
-    back = np.swapaxes(orientation, -1, -2)
+    back = np.swapaxes(reference.orientation, -1, -2)
     # K A K^-1, A = R_0' R, transposed: every pose once, then all that a row sees by one product.
-    poses_t = np.swapaxes(poses.orientation @ np.linalg.inv(intrinsics), -1, -2)
-    seen_t = poses_t[which].reshape(len(which), -1, 3) @ np.swapaxes(intrinsics @ back, -1, -2)
+    poses_t = np.ascontiguousarray(np.swapaxes(poses.orientation @ np.linalg.inv(intrinsics), -1, -2))
+    seen_t = np.take(poses_t, which, axis=0).reshape(len(which), -1, 3)
+    seen_t = seen_t @ np.ascontiguousarray(np.swapaxes(intrinsics @ back, -1, -2))
     matrix = np.ascontiguousarray(np.swapaxes(seen_t.reshape(-1, 3, 3), -1, -2))
     # A roll about the optical axis is affine; the product's rounding would cost it a division per pixel.
     upright = [(turns[:, 2, :2] == 0).all(axis=1) for turns in (back, poses.orientation)]
@@ -480,7 +472,7 @@ def warps_of_path(
     matrix[flat.ravel(), 2] = (0.0, 0.0, 1.0)
     shift = np.zeros((matrix.shape[0], 3))
     if poses.position_m.any():
-        moved = (poses.position_m[which] - position_m[:, None]) @ orientation
+        moved = (poses.position_m[which] - reference.position_m[:, None]) @ reference.orientation
         shift = moved.reshape(-1, 3) @ intrinsics.T
     return Warps(matrix[None], shift[None], first[None], weight[None])
 

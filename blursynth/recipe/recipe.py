@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import degradations
-from blursynth.core import Degradation, Draw, Target, Window, check_frame
+from blursynth.core import Degradation, Draw, Target, check_frame
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
-from blursynth.frame import Encoding, Frame
+from blursynth.frame import Encoding, Frame, Window
 from blursynth.io import assets
 from blursynth.recipe.distributions import Constant, SameAs
 from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, as_sampler

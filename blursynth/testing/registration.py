@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, product
 from math import factorial
 
 import numpy as np
@@ -41,8 +42,6 @@ class MomentRegistration:
     def __init__(
         self, sharp: NDArray[np.floating], *, smoothing_px: float = 3.0, order: int = 5, tiles: int = 4
     ) -> None:
-        from scipy.ndimage import gaussian_filter
-
         picture = np.asarray(sharp, np.float64)
         self._smoothing = smoothing_px
         margin = int(np.ceil(4 * smoothing_px))
@@ -54,35 +53,53 @@ class MomentRegistration:
             )
         self.terms = [(i, n - i) for n in range(order + 1) for i in range(n + 1)]
         # Each derivative is scaled by smoothing^n / n!, so that the columns are of like size.
-        self._scale = np.array([(-smoothing_px) ** (i + j) / (factorial(i) * factorial(j)) for i, j in self.terms])
-        columns = [
-            gaussian_filter(picture, smoothing_px, order=term, mode="nearest", truncate=6.0) * scale
-            for term, scale in zip(self.terms, self._scale, strict=True)
-        ]
-        rows_at = np.linspace(margin, height - margin, tiles + 1).astype(int)
-        columns_at = np.linspace(margin, width - margin, tiles + 1).astype(int)
+        scale = np.array([(-smoothing_px) ** (i + j) / (factorial(i) * factorial(j)) for i, j in self.terms])
         stride = max(1, int(smoothing_px / 4))  # what is so smooth is known from fewer of its pixels
-        self._tiles = [
-            (slice(rows_at[a], rows_at[a + 1], stride), slice(columns_at[b], columns_at[b + 1], stride))
-            for a in range(tiles)
-            for b in range(tiles)
-        ]
-        self._inverse = [
-            np.linalg.pinv(np.stack([c[tile].ravel() for c in columns], axis=1), rcond=1e-9) for tile in self._tiles
-        ]
+        rows, columns = (
+            [_Band(size, int(first), int(end), stride, smoothing_px, order) for first, end in pairwise(ends)]
+            for size in picture.shape
+            for ends in [np.linspace(margin, size - margin, tiles + 1).astype(int)]
+        )
+        self._tiles = list(product(rows, columns))
+        self._inverse = []
+        for tile in self._tiles:
+            derivatives = [c * _filtered(picture, tile, term) for term, c in zip(self.terms, scale, strict=True)]
+            self._inverse.append(np.linalg.pinv(np.stack(derivatives, axis=1), rcond=1e-9))
 
     def moments(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[tiles^2, number of terms]`` moments ``m_ij`` in px^(i+j), rows first, in the order of ``terms``."""
-        from scipy.ndimage import gaussian_filter
-
-        smooth = gaussian_filter(np.asarray(blurred, np.float64), self._smoothing, mode="nearest", truncate=6.0)
+        picture = np.asarray(blurred, np.float64)
         power = np.array([self._smoothing ** (i + j) for i, j in self.terms])
-        return np.stack(
-            [power * (inverse @ smooth[tile].ravel()) for inverse, tile in zip(self._inverse, self._tiles, strict=True)]
-        )
+        tiles = zip(self._inverse, self._tiles, strict=True)
+        return np.stack([power * (inverse @ _filtered(picture, tile, (0, 0))) for inverse, tile in tiles])
 
     def shifts_px(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[tiles^2, 2]`` displacement (rows, columns) of the blurred picture: the centroid of its blur."""
         found = self.moments(blurred)
         total = found[:, self.terms.index((0, 0))]
         return np.stack([found[:, self.terms.index(t)] / total for t in ((1, 0), (0, 1))], axis=1)
+
+
+class _Band:
+    """Pixels of a tile along one axis, and what smooths and differentiates there: matrices from those around them."""
+
+    def __init__(self, size: int, first: int, end: int, stride: int, smoothing_px: float, order: int) -> None:
+        from scipy.ndimage import gaussian_filter1d
+
+        reach = int(6.0 * smoothing_px) + 1
+        self.around = slice(max(0, first - reach), min(size, end + reach))
+        places = np.arange(first, end, stride)[:, None] + np.arange(-reach, reach + 1)
+        places = np.clip(places, 0, size - 1) - self.around.start  # beyond the edge, its pixel
+        unit = np.where(np.arange(-reach, reach + 1) == 0, 1.0, 0.0)
+        self.filters = np.zeros((order + 1, len(places), self.around.stop - self.around.start))
+        for n, matrix in enumerate(self.filters):
+            response = gaussian_filter1d(unit, smoothing_px, order=n, mode="constant", truncate=6.0)
+            np.add.at(matrix, (np.arange(len(places))[:, None], places), response[::-1])
+
+
+def _filtered(
+    picture: NDArray[np.float64], tile: tuple[_Band, _Band], derivative: tuple[int, int]
+) -> NDArray[np.float64]:
+    """A derivative along rows and columns of the smoothed picture, at the pixels of one tile."""
+    (rows, columns), (i, j) = tile, derivative
+    return np.ravel(rows.filters[i] @ picture[rows.around, columns.around] @ columns.filters[j].T)

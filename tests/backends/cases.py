@@ -19,6 +19,7 @@ from blursynth.physics.mosaic import DEMOSAICS
 from blursynth.physics.object_layout import ObjectShape, random_layout
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
+from blursynth.physics.poses import Poses, rotation_matrix
 from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.resampling import Bands, rescaling
 from blursynth.physics.response import decode_table, encode_table
@@ -416,6 +417,11 @@ def _paths() -> dict[str, list[Case]]:
     rough = rng.integers(-9, 9, (2, 11, 13)) + 9 * np.arange(13)
     farthest = {"order": rough.astype(np.int32), "reach_px": rng.integers(0, 4, rough.shape).astype(np.int32)}
 
+    turns = Poses(rotation_matrix(0.2 * normal(30, 9, 3)), normal(31, 9, 3))
+    wide = Poses(rotation_matrix(np.linspace(-0.6, 0.6, 9)[:, None] * (1.0, -0.5, 0.7)), normal(31, 9, 3))
+    share = between(32, 0, 1, 4, 5) * (np.arange(5) != np.arange(4)[:, None])
+    rows = {"first": np.array([0, 1, 1, 4]), "weight": share}
+
     def case(label: str, given: dict[str, Any]) -> Case:
         return Case(label, None, given, error={np.float64: 1e-10}, keeps_dtype=False, smooth=False)
 
@@ -425,8 +431,14 @@ def _paths() -> dict[str, list[Case]]:
         "object_labels": [
             case("two thirds of a picture", {"layout": layout, "origin_px": (9, -4), "size_px": (21, 34)})
         ],
+        "mean_poses": [case("shaking", {"poses": turns, **rows}), case("turning far", {"poses": wide, **rows})],
         "surface_slope": [case("two surfaces", slope)],
         "farthest_seen": [case("rough", farthest)],
+        "jumps": [
+            case("steps", {"level": np.round(2 * between(33, 0, 3, 9, 23)), "jump": 2.5}),
+            case("one row", {"level": normal(34, 1, 9), "jump": 1.0}),
+            case("one column", {"level": normal(35, 9, 1), "jump": 1.0}),
+        ],
     }
 
 
@@ -462,8 +474,17 @@ CASES: dict[str, list[Case]] = {
         Case(
             "radii",
             between(27, 0, 1, 3, 2, 9, 11),
-            {"strength": np.array([0.1, 0, 0.3]), "radius_px": np.array([1, 2, 3])},
+            {"strength": np.array([[0.1, 0.2], [0, 0.1], [0.3, 0]]), "radius_px": np.array([[1, 2], [2, 1], [3, 9]])},
         )
+    ],
+    "weighted_sum": [
+        Case("three channels", between(28, 0, 1, 2, 3, 5, 19), {"weights": (0.3, -0.5, 2.0)}),
+        Case("two channels", between(28, 0, 1, 3, 2, 5, 19), {"weights": (0.3, -0.5)}),
+    ],
+    "luma_chroma": [Case("colors", between(28, 0, 1, 2, 3, 5, 19), {})],
+    "change_luma_chroma": [
+        Case("all", between(29, 0.4, 0.6, 2, 3, 5, 19), {}, {"change": between(30, -0.1, 0.1, 2, 3, 5, 19)}),
+        Case("luma", between(29, 0, 1, 2, 3, 5, 19), {}, {"change": normal(30, 2, 1, 5, 19)}, smooth=False),
     ],
     "smooth_depth": _smooth_depth(),
     "surface_edges": _surface_edges(),

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import pytest
 from numba.core import config
 from numba.core.caching import CacheImpl
@@ -181,6 +183,44 @@ def test_programs_can_show_what_is_compiled_but_not_what_is_loaded(
     assert shown == 2 * ["begins", "ends"]
     assert compiling.kernels_compiled() == 3
     assert [message for message in caplog.messages if "first use" in message] == caplog.messages[:1]
+
+
+@pytest.mark.skipif(not compilation.BY_PARTS, reason="as other versions of numba do it")
+def test_a_helper_has_one_form_for_all_integers_that_are_written_out() -> None:
+    helper = compiled(_twice)
+
+    @compiled
+    def kernel(x: int) -> int:
+        return int(helper(1) + helper(2) + helper(x=3) + helper(x))
+
+    assert kernel(4) == 20
+    assert len(helper.overloads) == 1
+
+
+def test_functions_of_numba_serve_kernels_and_those_of_other_people() -> None:
+    def squares(size: int) -> np.ndarray:
+        out = np.empty(size, np.int16)  # numba compiles one function for this, and remembers it
+        for i in range(size):
+            out[i] = i * i
+        return out
+
+    for decorator in (compiled, numba.njit, compiled):
+        assert decorator(squares)(3).tolist() == [0, 1, 4]
+
+
+@pytest.mark.skipif(not compilation.BY_PARTS, reason="as other versions of numba do it")
+def test_kernels_of_the_cache_need_nothing_of_the_compiler(tmp_path: Path) -> None:
+    """The tables of functions that numba knows take half a second to load."""
+    script = (
+        "import sys, numpy as np; from blursynth.backends.cpu import to_codes;"
+        "print(to_codes(np.ones(3, np.float32)), 'numba.np.arraymath' in sys.modules)"
+    )
+    for loads in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == f"[255 255 255] {loads}\n"
 
 
 @pytest.mark.parametrize("by_parts", [True, False])

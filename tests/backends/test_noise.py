@@ -149,11 +149,11 @@ def test_tail_probabilities_of_large_means_by_summation(mean: float) -> None:
 
 
 def counts_all(mean: np.ndarray, w0: np.ndarray, w2: np.ndarray, count: np.ndarray) -> None:
-    pending, drawn = np.empty(1000, np.int32), np.empty((4, 1000), np.uint32)
+    state, drawn = np.empty((2, 1000), np.int32), np.empty((3, 1000), np.uint32)
     number = np.empty((2, 1000), mean.dtype)
     for i in range(0, mean.size, 1000):
         at = slice(i, i + 1000)
-        kernels.counts(mean[at], w0[at], w2[at], 1000, count[at], pending, drawn, number)
+        kernels.counts(mean[at], w0[at], w2[at], 1000, count[at], state, drawn, number)
 
 
 @DTYPES

@@ -28,7 +28,6 @@ def test_equals_the_definition(objects: bool, height: int, width: int) -> None:
     size = rng.uniform(0.0, 4.0, level.shape)
     image = rng.random((2, 3, height, width))
     deep, wide = (size, None) if objects else (None, 2.0 * size)
-    expected = oracle.surface_edges(image, level, deep, wide, jump=1.5, slack_px=2.0)
     for dtype in (np.float64, np.float32):
         single = image.astype(dtype)
         expected = oracle.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0)

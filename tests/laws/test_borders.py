@@ -87,6 +87,35 @@ def test_a_padded_picture_shows_the_border_in_its_middle(step: Degradation, bord
     assert np.abs(got - expected).max() <= 1e-12
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        bs.kinds.Defocus(f_number=2.0, focus_distance_m=4.0, border="circular"),
+        bs.kinds.Defocus(f_number=2.0, focus_distance_m=4.0, parts=3, border="circular"),
+        bs.kinds.ObjectMotion(length_px=9.0, angle_deg=30.0, border="circular", seed=3),
+    ],
+    ids=["depth", "parts", "objects"],
+)
+def test_rolling_a_circular_picture_rolls_the_result(step: Degradation) -> None:
+    """A surface that the border cuts in two, and two that meet only there, are edges like others."""
+    height, width = 48, 64
+    row, column = np.mgrid[:height, :width]
+    image = np.random.default_rng(0).random((1, 3, height, width))
+    across = (np.minimum(row, height - row) < 9) & (np.abs(column - 30) < 17)
+    depth_m = np.where(column < 6, 0.8, np.where(across, 1.0, 4.0 - 2.0 * column / width))
+    labels = np.where(column < 6, 2, across).astype(np.int32)
+
+    def blurred(*by: int) -> NDArray[np.float64]:
+        rolled = (np.roll(plane, by, (-2, -1)) for plane in (image, depth_m[None], labels[None]))
+        camera = bs.Intrinsics(focal_length_mm=8.0, pixel_pitch_um=8.0)
+        frame = bs.Frame(next(rolled), "linear", depth_m=next(rolled), labels=next(rolled), camera=camera)
+        return np.asarray(step(frame).image)
+
+    expected = blurred(0, 0)
+    for by in ((5, 0), (0, -3), (17, 23)):
+        assert np.abs(blurred(*by) - np.roll(expected, by, (2, 3))).max() <= 1e-12
+
+
 @pytest.mark.parametrize("backend", [oracle, cpu], ids=["oracle", "cpu"])
 @pytest.mark.parametrize("border", list(NUMPYS))
 def test_operations_of_the_backends(backend: Any, border: str) -> None:

@@ -65,8 +65,14 @@ def window(size_px: int, margin_px: int = 0, whole: bs.Frame | None = None) -> b
     return whole.crop(first, first, size_px + 2 * margin_px, size_px + 2 * margin_px)
 
 
+LIGHT = srgb_to_linear(np.arange(256) / 255)
+
+
 def gray_light(frame: bs.Frame) -> NDArray[np.float64]:
-    return srgb_to_linear(frame.image[0]).mean(axis=0)
+    """Of 8-bit codes."""
+    codes = np.rint(255 * frame.image[0]).astype(np.uint8)
+    assert np.abs(codes / np.float32(255) - frame.image[0]).max() < 1e-6
+    return LIGHT[codes].mean(axis=0)
 
 
 @lru_cache
@@ -278,12 +284,10 @@ def third_moments(psf: PointSpreads) -> NDArray[np.float64]:
 
 
 def through(monkeypatch: pytest.MonkeyPatch, change: Callable[[PointSpreads], PointSpreads]) -> NDArray[np.float64]:
-    """The blurred picture with every kernel changed on its way to the convolution."""
-    from blursynth.backends import cpu
-
-    convolve = cpu.convolve
+    """The blurred picture with every kernel changed on its way to the convolution, and to the margin that this needs."""
+    point_spread = UniformBlur.point_spread
     with monkeypatch.context() as patch:
-        patch.setattr(cpu, "convolve", lambda image, psf, **rest: convolve(image, change(psf), **rest))
+        patch.setattr(UniformBlur, "point_spread", lambda self: change(point_spread(self)))
         return blurred(
             bs.Draw((("decode", bs.kinds.Decode()), ("shake", lopsided()), ("encode", bs.kinds.Encode()))), 400
         )

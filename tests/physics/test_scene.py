@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from blursynth.backends import oracle
 from blursynth.physics.scene import JUMP_PX, SLACK_PX, reach_of_layers_px
 from blursynth.physics.surface_edges import MIRRORED_PX, PURE_REACH_PX, STEEPEST, UNEVEN_REACH_PX
 
@@ -27,4 +28,4 @@ def test_reach_of_layers_is_that_of_the_widest_pair_of_neighbors() -> None:
                 behind = size[v, u] + deep + (1 + STEEPEST) * min(deep, MIRRORED_PX) + 1 + PURE_REACH_PX
                 before = 3 * size[y, x] + SLACK_PX
                 reach = max(reach, max(behind, before) + 1.0 + 1 + UNEVEN_REACH_PX)
-        assert reach_of_layers_px(nearness, radius, wider_px=1.0, sloped=False) == math.ceil(reach)
+        assert reach_of_layers_px(nearness, radius, oracle, wider_px=1.0, sloped=False) == math.ceil(reach)

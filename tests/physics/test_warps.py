@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blursynth.backends import oracle
 from blursynth.frame import Intrinsics
 from blursynth.physics.poses import (
     Path,
@@ -51,7 +52,7 @@ def test_homography_of_a_plane_and_its_depth_say_the_same() -> None:
     # X_t = R X + t with R = A', t = -A' a.
     forward = homography(intrinsics, orientation.T, -orientation.T @ position, (0.1, -0.2, 0.97), 1.7)
     path = still_then(orientation, position)
-    warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, exposure_s=1.0, centered_on="start")
+    warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, oracle, exposure_s=1.0, centered_on="start")
     for x, y in ((0.0, 0.0), (99.0, 79.0), (30.0, 60.0)):
         source = np.array([x, y, 1.0])
         # The point of the plane on this ray, its pixel and its depth in the moved camera.
@@ -73,7 +74,7 @@ def test_signs_are_those_of_a_real_camera() -> None:
         still_then(np.eye(3), np.array([0.001, 0, 0])),  # steps to the right
         still_then(np.eye(3), np.array([0, 0, 0.1])),  # steps ahead
     ):
-        warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, exposure_s=1.0, centered_on="start")
+        warps = warps_of_path(path, np.array([0.0, 0.5, 1.0]), intrinsics, oracle, exposure_s=1.0, centered_on="start")
         source = warps.matrix[0, 1] @ (80.0, 50.0, 1.0) + 1.0 * warps.shift[0, 1]
         seen.append(source[:2] / source[2] - (80.0, 50.0))
     assert seen[0] == pytest.approx([3.0, 0.0], abs=1e-2)  # shows what stood further to the right
@@ -157,7 +158,7 @@ def test_the_largest_move_is_a_bound_and_not_far_off(rolling: bool, deep: tuple[
         intrinsics = intrinsic_matrix(Intrinsics(8.0, 100.0), (height, width))
         cells = exposure_cells(path, intrinsics, (height, width), 0.2, step_px=2.0, nearest_m=0.5)
         starts = row_starts_s(np.arange(height), height, 0.1 * rolling)
-        warps = warps_of_path(path, cells, intrinsics, exposure_s=0.1, starts_s=starts)
+        warps = warps_of_path(path, cells, intrinsics, oracle, exposure_s=0.1, starts_s=starts)
         y, x = np.mgrid[:height, :width].astype(float)
         row = np.arange(height) if rolling else np.zeros(height, int)
         time = warps.first[0][row][:, None] + np.arange(warps.weight.shape[2])

@@ -1,9 +1,11 @@
 """How the kernels of this folder are compiled, and where the compiled code is kept.
 
 A kernel calls a dozen smaller functions. numba gives each of them a wrapper for calls from Python and one for calls
-from C, makes machine code of all three and keeps it in a file. Functions that only other kernels call get none of this
-here, which is a quarter of the time: they are optimized, and linked into those that call them. That uses parts of numba
-which are not its interface, so it is done only with the versions that it was tested with; others compile everything.
+from C, optimizes all three, makes machine code of them and keeps it in a file; and again for each number that is
+written out where it is called. Functions that only other kernels call get none of this here: they are linked into those
+that call them, and optimized there. That and what is remembered from one operation to the next saves half of the time.
+It uses parts of numba which are not its interface, so it is done only with the versions that it was tested with; others
+compile everything.
 
 numba keeps compiled functions next to their source or in the user's cache, and refuses to compile if it can write to
 neither (read-only installations, containers without a home). The kernels are then kept in a private folder among the
@@ -26,12 +28,15 @@ from typing import Any
 
 import numba
 from numba.core import config as numba_config
-from numba.core import sigutils
+from numba.core import errors as numba_errors
+from numba.core import sigutils, typed_passes, types, untyped_passes
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime.nrt import rtsys
 from numba.core.targetconfig import ConfigStack
 
 from blursynth.backends.compiling import compiling
@@ -42,6 +47,7 @@ BY_PARTS = numba.__version__.startswith("0.68.")
 """Whether this version of numba was tested with :class:`_Part`."""
 
 config: Any = numba_config  # its attributes are set at run time
+errors: Any = numba_errors
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +90,11 @@ class _Kernel(CPUDispatcher):
             self.add_overload(known)
         return known.entry_point
 
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """What a kernel that calls this one gets: one form for the numbers 0 and 1 written out as for any integer."""
+        plain = {name: types.unliteral(kind) for name, kind in kws.items()}
+        return super().get_call_template(tuple(map(types.unliteral, args)), plain)
+
     def add_overload(self, cres: Any) -> None:
         """Keep a compiled form; calls from Python find it only if they can enter it."""
         if isinstance(cres.library, _Part):
@@ -115,20 +126,95 @@ class _Compiler(Compiler):
 
 
 class _CompilerOfParts(_Compiler):
-    """Without the wrappers that nobody calls."""
+    """Without the wrappers that nobody calls, and with the answers of type inference remembered."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function, as numba asks for it."""
+        if _Compiler._inside:
+            return super().compile_extra(func)
+        context, codegen = self.state.typingctx, self.state.targetctx.codegen()
+        colors, errors._termcolor_inst = errors._termcolor_inst, _PLAIN
+        context._resolve_user_function_type = _remembering(context._resolve_user_function_type)
+        codegen._library_class = _Part  # for functions of numba that the kernel calls
+        try:
+            return super().compile_extra(func)
+        finally:
+            del codegen._library_class
+            del context._resolve_user_function_type
+            errors._termcolor_inst = colors
 
     def define_pipelines(self) -> list[Any]:
         """The passes over one function, which numba runs in this order."""
         state = self.state
         state.flags.no_cfunc_wrapper = True
-        if len(ConfigStack()) > 1:  # a kernel that calls it is being compiled
-            state.flags.no_cpython_wrapper = True
-            state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
-        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+        part = len(ConfigStack()) > 1  # a kernel that calls it is being compiled
+        state.flags.no_cpython_wrapper = part
+        state.library = (_Part if part else _Whole)(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        passes = PassManager("of a kernel")
+        for kind, what in DefaultPassBuilder.define_nopython_pipeline(state).passes:
+            if kind not in _NEEDLESS:
+                passes.add_pass(kind, what)
+        passes.finalize()
+        return [passes]
 
 
-class _Part(JITCodeLibrary):
-    """Code that is optimized, and linked into the kernels that call it, but is not made machine code by itself."""
+# What these look for is in no kernel; a kernel that has it does not compile.
+_NEEDLESS = (
+    untyped_passes.WithLifting,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    typed_passes.InlineOverloads,
+)
+
+
+def _remembering(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    """What a function of numbers gives, found once and not for each of the thousands of operations of a kernel."""
+    known: dict[Any, Any] = {}
+    numbers: Any = types.Number, types.Boolean, types.Literal
+
+    def remembered(function: Any, arguments: Any, keywords: Any, literals: Any = None) -> Any:
+        if keywords or type(function) is not types.Function or not all(isinstance(a, numbers) for a in arguments):
+            return resolve(function, arguments, keywords, literals)
+        key = id(function), tuple(arguments)
+        if key not in known:
+            known[key] = function, resolve(function, arguments, keywords, literals)  # kept, or another takes its id
+        return known[key][1]
+
+    return remembered
+
+
+class _Plain:
+    """Messages as they are: numba tries all meanings of an operation, and colors what each says."""
+
+    def code(self, msg: str) -> str:
+        """The message itself."""
+        return msg
+
+    errmsg = filename = indicate = highlight = reset = code
+
+
+_PLAIN = _Plain()
+
+
+class _Whole(JITCodeLibrary):
+    """The code of a kernel, optimized once, as a whole."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Nothing but what all functions of a module share."""
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _Part(_Whole):
+    """Code that is linked into the kernels that call it: optimized and made machine code there, not by itself."""
+
+    def _optimize_final_module(self) -> None:
+        """Nothing."""
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
@@ -222,6 +308,10 @@ class _Cache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
+            if BY_PARTS:
+                # What numba knows about functions, half a second of tables, is of use only when it compiles.
+                rtsys.initialize(target_context)
+                return self._load_overload(sig, target_context)
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever unpickling a damaged file raises
             _log.info("%s: cannot be used (%s: %s)", self.cache_path, type(error).__name__, error)

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.borders import BORDER_CODES
-from blursynth.backends.checks import check_image, check_one_each, check_scene
+from blursynth.backends.checks import check_image, check_one_each, check_scene, window_within
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled
+from blursynth.backends.cpu.composite_rows import VECTOR, add_row, add_scaled, borrowed, piece
 from blursynth.backends.cpu.convolve_direct import _continued
 from blursynth.backends.threads import share_out, threads_to_use
-from blursynth.frame import Border
+from blursynth.frame import Border, Window
 from blursynth.physics.coverage import COMPLETE, GOES_ON, MOST_SCALED, NEARLY_WHOLE, NOTHING_SEEN
 from blursynth.physics.scene import Scene
 
@@ -42,7 +42,6 @@ _TILE_HEIGHT, _TILE_WIDTH = 32, 256
 _MOST_SLICES = 4096  # numbers of slices wider apart are replaced by their ranks
 _CELL = 8  # px
 _STILL, _SURFACE, _EDGES = 0, 1, 2  # what a cell may have in its reach
-_WRAP = BORDER_CODES[Border.CIRCULAR]
 _SAME = 1e-13  # differences of taps below this share of the largest are rounding
 _NONE, _LOW, _HIGH, _MUCH = NEARLY_WHOLE
 _RISE, _FALL, _GOES_ON = 1.0 / (_LOW - _NONE), 1.0 / (_MUCH - _HIGH), 1.0 / GOES_ON
@@ -140,8 +139,8 @@ def _places(first, count, size, border, surface, outside):
 
 
 @_compiled
-def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
-    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind)``, sorted by slice.
+def _collect(scene, kinds, lowest, rows, columns, row_at, column_at, width, extent, reach, size, runs, sort):
+    """Gather the runs that reach a tile, ``(slice, kernel, row, first column, length, kind, -1)``, sorted by slice.
 
     Kinds are visible patches, hidden ones, and places where a visible surface is missing. ``sort[0, s]`` is where slice
     s begins in ``sort[1]``.
@@ -150,17 +149,38 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
     count = 0
     begin, index = sort
     begin[:] = 0
+    first, last = _one_beside_the_other(column_at, columns)
+    span = last - first
     for i in range(rows):
         base = row_at[i] * width
-        for kind in range(there.shape[0]):
+        within = base + column_at[first]
+        for kind in range(kinds):
+            n = kind * there.shape[1] + within
+            some, same_kernel, same_slice = (
+                piece(there, n, n + span),
+                piece(kernel, n, n + span),
+                piece(order, n, n + span),
+            )
             j = 0
             while j < columns:
+                if first <= j < last:
+                    n = j - first
+                    while n < span and not some[n]:
+                        n += 1
+                    j = n + first
+                    if j == columns:
+                        break
                 p = base + column_at[j]
                 if not there[kind, p]:
                     j += 1
                     continue
                 k, s = kernel[kind, p], order[kind, p]
                 end = j + 1
+                if first <= end < last:
+                    n = end - first
+                    while n < span and some[n] and same_kernel[n] == k and same_slice[n] == s:
+                        n += 1
+                    end = n + first
                 while end < columns:
                     p = base + column_at[end]
                     if not there[kind, p] or kernel[kind, p] != k or order[kind, p] != s:
@@ -174,7 +194,7 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
                     and x + extent[k, 2] < size[1]
                 ):
                     runs[count, 0], runs[count, 1], runs[count, 2] = s - lowest, k, y
-                    runs[count, 3], runs[count, 4], runs[count, 5] = x, end - j, kind
+                    runs[count, 3], runs[count, 4], runs[count, 5], runs[count, 6] = x, end - j, kind, -1
                     begin[s - lowest + 1] += 1
                     count += 1
                 j = end
@@ -191,45 +211,86 @@ def _collect(scene, lowest, rows, columns, row_at, column_at, width, extent, rea
 
 
 @_compiled
-def _cells_of(scene, united, height, width, reach, whole, border):
-    """What is within reach of every cell of the picture: light that stays in place, one surface, or edges.
+def _one_beside_the_other(column_at, columns):
+    """The longest piece of a row of a tile whose columns lie side by side in the picture: those within it."""
+    first, last = 0, 1
+    begin = 0
+    for j in range(1, columns + 1):
+        if j == columns or column_at[j] != column_at[j - 1] + 1:
+            if j - begin > last - first:
+                first, last = begin, j
+            begin = j
+    return first, last
+
+
+@_compiled
+def _cells_of(scene, united, window, height, width, reach, whole, border):
+    """What is within reach of every cell of the window: light that stays in place, one surface, or edges.
 
     ``whole`` says whether one surface is known to cover everything, so that nothing else needs to be known of it.
     """
-    order, kernel, there = scene[0], scene[1], scene[2]
-    down, across = (height + _CELL - 1) // _CELL, (width + _CELL - 1) // _CELL
-    own = np.zeros((down, across), np.uint8)
-    low, high = np.full((down, across), 2**31 - 1, np.int32), np.full((down, across), -(2**31), np.int32)
-    blurs = np.zeros(len(united), np.bool_)
+    order, kernel, there = borrowed(scene[0]), borrowed(scene[1]), borrowed(scene[2])
+    top, left, rows, columns = window
+    down, across = (rows + _CELL - 1) // _CELL, (columns + _CELL - 1) // _CELL
+    around = (reach + _CELL - 1) // _CELL
+    own = np.zeros((down + 2 * around, across + 2 * around), np.uint8)
+    low, high = np.empty(own.shape, np.int32), np.empty(own.shape, np.int32)
+    blurs = np.zeros(len(united), np.uint8)
     for k in range(len(united)):
         blurs[k] = united[k, 0] != 0 or united[k, 1] != 0 or united[k, 2] != 0 or united[k, 3] != 0
-    for y in range(height):
-        for x in range(width):
-            p, i, j = y * width + x, y // _CELL, x // _CELL
-            low[i, j], high[i, j] = min(low[i, j], order[0, p]), max(high[i, j], order[0, p])
-            own[i, j] |= blurs[kernel[0, p]]
+    row_at, column_at = np.empty(rows + 2 * reach, np.int64), np.empty(columns + 2 * reach, np.int64)
+    dark = np.empty(max(rows, columns) + 2 * reach, np.bool_)
+    _places(top - reach, row_at.size, height, border, row_at, dark)
+    _places(left - reach, column_at.size, width, border, column_at, dark)
+    first, last = _one_beside_the_other(column_at, column_at.size)
+    lowest, highest = np.empty(column_at.size, np.int32), np.empty(column_at.size, np.int32)
+    found = np.empty(column_at.size, np.uint8)
+    low_of, high_of = piece(lowest, first, last), piece(highest, first, last)
+    found_of = piece(found, first, last)
+    margin = around * _CELL - reach
+    for i in range(own.shape[0]):
+        for x in range(found.size):
+            lowest[x], highest[x], found[x] = 2**31 - 1, -(2**31), 0
+        for y in range(max(0, i * _CELL - margin), min(row_at.size, (i + 1) * _CELL - margin)):
+            row = row_at[y] * width
+            for n in range(column_at.size - (last - first)):
+                x = n if n < first else n + last - first
+                p = row + column_at[x]
+                lowest[x], highest[x] = min(lowest[x], order[0, p]), max(highest[x], order[0, p])
+                found[x] |= blurs[kernel[0, p]]
+                for kind in range(1, there.shape[0]):
+                    found[x] |= np.uint8(2) * there[kind, p]
+            begin = row + column_at[first]
+            end = begin + last - first
+            slices, kernels = piece(order, begin, end), piece(kernel, begin, end)
+            for x in range(last - first):
+                low_of[x], high_of[x] = min(low_of[x], slices[x]), max(high_of[x], slices[x])
+            for x in range(last - first):
+                found_of[x] |= blurs[kernels[x]]
             for kind in range(1, there.shape[0]):
-                own[i, j] |= 2 * there[kind, p]
-    # Under a continuation that wraps around, the last cells may be cut off, so one more is in reach.
-    around = (reach + _CELL - 1) // _CELL + (border == _WRAP)
+                some = piece(there, kind * there.shape[1] + begin, kind * there.shape[1] + end)
+                for x in range(last - first):
+                    found_of[x] |= np.uint8(2) * some[x]
+        for j in range(own.shape[1]):
+            least, most, kinds = np.int32(2**31 - 1), np.int32(-(2**31)), np.uint8(0)
+            for x in range(max(0, j * _CELL - margin), min(column_at.size, (j + 1) * _CELL - margin)):
+                least, most, kinds = min(least, lowest[x]), max(most, highest[x]), kinds | found[x]
+            low[i, j], high[i, j], own[i, j] = least, most, kinds
     cells = np.empty((down, across), np.uint8)
     for i in range(down):
         for j in range(across):
-            found, least, most = 0, low[i, j], high[i, j]
-            for v in range(i - around, i + around + 1):
-                for u in range(j - around, j + around + 1):
-                    a, b = v, u
-                    if border == _WRAP:
-                        a, b = v % down, u % across
-                    if 0 <= a < down and 0 <= b < across:
-                        found |= own[a, b]
-                        least, most = min(least, low[a, b]), max(most, high[a, b])
-            cells[i, j] = _STILL if found == 0 else _SURFACE if whole and found == 1 and least == most else _EDGES
+            all_of, nearest, farthest = 0, -(2**31), 2**31 - 1
+            for v in range(i, i + 2 * around + 1):
+                for u in range(j, j + 2 * around + 1):
+                    all_of |= own[v, u]
+                    nearest, farthest = max(nearest, high[v, u]), min(farthest, low[v, u])
+            single = whole and all_of == 1 and nearest == farthest
+            cells[i, j] = _STILL if all_of == 0 else _SURFACE if single else _EDGES
     return cells
 
 
 @_compiled
-def _boxes_of(cells, height, width, tile_height, tile_width, gap):
+def _boxes_of(cells, window, tile_height, tile_width, gap):
     """Boxes ``(top, left, rows, columns, kind)`` of cells of a kind that together hold all that is not still."""
     down, across = cells.shape
     rows, columns = max(1, tile_height // _CELL), max(1, tile_width // _CELL)
@@ -244,9 +305,10 @@ def _boxes_of(cells, height, width, tile_height, tile_width, gap):
                 for i in range(top, bottom):
                     found = max(found, cells[i, j])
             if begin >= 0 and (j == across or j - begin >= columns or (found > 0 and found != kind) or j - last > gap):
-                boxes[count, 0], boxes[count, 1], boxes[count, 4] = top * _CELL, begin * _CELL, kind
-                boxes[count, 2] = min(bottom * _CELL, height) - top * _CELL
-                boxes[count, 3] = min((last + 1) * _CELL, width) - begin * _CELL
+                boxes[count, 0], boxes[count, 1] = window[0] + top * _CELL, window[1] + begin * _CELL
+                boxes[count, 4] = kind
+                boxes[count, 2] = min(bottom * _CELL, window[2]) - top * _CELL
+                boxes[count, 3] = min((last + 1) * _CELL, window[3]) - begin * _CELL
                 count += 1
                 begin = -1
             if found > 0:
@@ -278,7 +340,7 @@ def _cover_of(
         if sloped:
             share *= _stretch(slope, surface[kind, p], down, right)
         values[n] = share
-    for n in range(length, length + VECTOR):
+    for n in range(length, (length + VECTOR - 1) // VECTOR * VECTOR):
         values[n] = 0.0
 
 
@@ -290,47 +352,56 @@ def _load(
     """The light and the coverage of a run's patches, pixel by pixel."""
     channels = image.shape[0]
     lanes = channels + 1
-    sloped, edges = slope.size > 0, mixed.size > 0
     # As nearly everywhere: visible patches, one beside the other in the picture, whose light is that of their pixels.
-    begin, end = column_at[at], column_at[at + length - 1] + 1
+    begin, end = row + column_at[at], row + column_at[at + length - 1] + 1
     plain = kind == 0 and end - begin == length
-    if plain:
-        for c in range(channels):
-            colors, lane = image[c, row + begin : row + end], values[c::lanes]
-            for n in range(length):
-                lane[n] = colors[n]
-        coverage = values[channels::lanes]
+    if plain and channels == 3:
+        pixels = image.shape[1]
+        red, green = piece(image, begin, end), piece(image, pixels + begin, pixels + end)
+        blue = piece(image, 2 * pixels + begin, 2 * pixels + end)
         for n in range(length):
-            coverage[n] = 1.0
-    if plain and not edges and not sloped and not all_dark and not column_dark[at] and not column_dark[at + length - 1]:
-        values[length * lanes : length * lanes + VECTOR] = 0.0
-        return
-    for n in range(length):
-        p = row + column_at[at + n]
-        o = n * lanes
-        m = mixed[p] if edges else -1
-        if m < 0:
-            if not plain:
-                place = light[kind, p]
-                for c in range(channels):
-                    values[o + c] = image[c, place]
-                values[o + channels] = 1.0
+            values[4 * n], values[4 * n + 1], values[4 * n + 2], values[4 * n + 3] = red[n], green[n], blue[n], 1.0
+    else:
+        for n in range(length):
+            p = row + column_at[at + n]
+            if kind == 1:
+                p = light[p]
+            for c in range(channels):
+                values[n * lanes + c] = image[c, p]
+            values[n * lanes + channels] = 1.0
+    if mixed.size:
+        if plain:
+            mixtures = piece(mixed, begin, end)
+            for n in range(length):
+                if mixtures[n] >= 0:
+                    _mix(image, kind, begin + n, mixtures[n], table, other, n * lanes, values)
         else:
-            w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
-            for c in range(channels):
-                values[o + c] = (
-                    table[m, w] * image[c, p] + table[m, w + 1] * image[c, color] + table[m, w + 2] * image[c, hidden]
-                )
-            values[o + channels] = table[m, 6] if kind == 0 else 1.0
-        if sloped:
-            factor = _stretch(slope, surface[kind, p], down, right)
-            for c in range(lanes):
-                values[o + c] *= factor
-        if all_dark or column_dark[at + n]:
-            for c in range(channels):
-                values[o + c] = 0.0
-    for o in range(length * lanes, length * lanes + VECTOR):
+            for n in range(length):
+                p = row + column_at[at + n]
+                if mixed[p] >= 0:
+                    _mix(image, kind, p, mixed[p], table, other, n * lanes, values)
+    if slope.size > 0:
+        for n in range(length):
+            factor = _stretch(slope, surface[kind, row + column_at[at + n]], down, right)
+            for o in range(n * lanes, (n + 1) * lanes):
+                values[o] *= factor
+    if all_dark or column_dark[at] or column_dark[at + length - 1]:
+        for n in range(length):
+            if all_dark or column_dark[at + n]:
+                for o in range(n * lanes, n * lanes + channels):
+                    values[o] = 0.0
+    for o in range(length * lanes, (length * lanes + VECTOR - 1) // VECTOR * VECTOR):
         values[o] = 0.0
+
+
+@_compiled
+def _mix(image, kind, p, m, table, other, o, values):
+    """The light and the coverage of a patch of a mixed pixel."""
+    w, color, hidden = 3 * kind, other[m, 0], other[m, 1]
+    a, b, d = table[m, w], table[m, w + 1], table[m, w + 2]
+    for c in range(len(image)):
+        values[o + c] = a * image[c, p] + b * image[c, color] + d * image[c, hidden]
+    values[o + len(image)] = table[m, 6] if kind == 0 else 1.0
 
 
 @_compiled
@@ -362,9 +433,9 @@ def _seen_of(shown, hid, scale, left):
 
 
 @_compiled
-def _finish(held, lanes, o, scale, room, q, share, result, p):
+def _finish(held, waiting, lanes, o, scale, room, q, share, result):
     """Finish the current slice at a pixel: as much of it as has room is seen, and the rest of what is hidden waits."""
-    shown, hid, left = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q]
+    shown, hid, left, p = held[o + lanes - 1], held[o + 2 * lanes - 1], room[q], q * lanes
     if shown + hid > NOTHING_SEEN and left > 0.0:
         of_shown, of_hid = _seen_of(shown, hid, scale, left)
         if of_shown > 0.0:
@@ -376,46 +447,52 @@ def _finish(held, lanes, o, scale, room, q, share, result, p):
             seen = of_hid / hid
             for c in range(lanes):
                 result[p + c] += share * seen * held[o + lanes + c]
-                held[o + 2 * lanes + 4 + c] += (scale - seen) * held[o + lanes + c]
+                waiting[p + c] += (scale - seen) * held[o + lanes + c]
         left -= of_shown + of_hid
         room[q] = left if left >= NOTHING_SEEN else 0.0
     held[o + 2 * lanes] = 0.0  # nothing waits to be complete
 
 
 @_compiled
-def _finish_last(held, lanes, o, room, q, share, result):
+def _finish_last(held, waiting, lanes, o, room, q, share, result):
     """Finish a pixel where no slice follows: the current one is complete, and room that is left shows what waits."""
-    end = o + 3 * lanes + 4
     if held[o + 2 * lanes] > 0.0:
         covered = held[o + lanes - 1] + held[o + 2 * lanes - 1]
         together = held[o + 2 * lanes] + held[o + 2 * lanes + 1]
         scale = _scale(covered, held[o + 2 * lanes + 2], held[o + 2 * lanes + 3], together, 0.0)
-        _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
-    rest = held[end - 1]
+        _finish(held, waiting, lanes, o, scale, room, q, share, result)
+    p = q * lanes
+    rest = waiting[p + lanes - 1]
     if rest > NOTHING_SEEN and room[q] > 0.0:
         factor = share * min(1.0, room[q] / rest)
         for c in range(lanes):
-            result[q * lanes + c] += factor * held[o + 2 * lanes + 4 + c]
-    if rest != 0.0:
-        for c in range(o + 2 * lanes + 4, end):
-            held[c] = 0.0
+            result[p + c] += factor * waiting[p + c]
 
 
 @_compiled
-def _finish_row(held, line, width, columns, lanes, room, share, result):
-    for x in range(columns):
+def _finish_row(held, waiting, waits, line, width, lanes, room, room_from, room_to, share, result):
+    """Finish a row where no slice follows; where no room is left, all is finished."""
+    for x in range(room_from[line], room_to[line]):
         q = line * width + x
-        _finish_last(held, lanes, q * (3 * lanes + 4), room, q, share, result)
+        if room[q] > 0.0:
+            _finish_last(held, waiting, lanes, q * (2 * lanes + 4), room, q, share, result)
+    if waits[line]:
+        _zero(waiting, line * width * lanes, (line + 1) * width * lanes)
+        waits[line] = False
 
 
 @_compiled
-def _farthest_of_tile(plane, top, left, size, width, tile_width, farthest):
+def _farthest_of_tile(plane, top, left, size, width, pitch, farthest):
     """Which slice is the farthest that is seen at every pixel of a tile."""
-    farthest[:] = -(2**31)
-    if plane.size:
-        for i in range(size[0]):
+    for i in range(size[0]):
+        row, p = piece(farthest, i * pitch, i * pitch + size[1]), (top + i) * width + left
+        if plane.size:
+            known = piece(plane, p, p + size[1])
             for j in range(size[1]):
-                farthest[i * tile_width + j] = plane[(top + i) * width + left + j]
+                row[j] = known[j]
+        else:
+            for j in range(size[1]):
+                row[j] = -(2**31)
 
 
 @_compiled
@@ -431,8 +508,8 @@ def _clear_row(sums, taps, line, pitch, pad, lanes, width, touched):
 
 @_compiled
 def _hold_row(
-    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, width, number, share,
-    room, room_from, room_to, touched, hid, gone, held, last, carry, farthest, result,
+    sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes, single, width, number,
+    share, room, room_from, room_to, touched, hid, gone, held, waiting, waits, last, carry, farthest, result,
 ):  # fmt: skip
     """Hold a slice in one row of the tile. The slice before it is complete where this one is. The row is cleared."""
     begin, end, sum_begin, sum_end = touched[line, 0], touched[line, 1], touched[line, 2], touched[line, 3]
@@ -441,13 +518,16 @@ def _hold_row(
     row, gone_row = line * pitch + pad * lanes, line * gone_pitch + pad
     start = min(min(min(begin, sum_begin), min(gone_begin, gone_sum_begin)), min(hid_begin, hid_sum_begin))
     stop = max(max(max(end, sum_end), max(gone_end, gone_sum_end)), max(hid_end, hid_sum_end))
-    start, stop = max(start, room_from[line]), min(stop, room_to[line])
+    start = max(start, room_from[line])
+    stop = max(start, min(stop, room_to[line]))
     c0, c1, c2, c3, gone_carry = 0.0, 0.0, 0.0, 0.0, 0.0
     for c in range(2 * lanes):
         carry[c] = 0.0
     if lanes == 4:  # in registers
-        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
+        before_it = piece(sums, row + sum_begin * 4, row + min(start, sum_end) * 4)
+        for x in range(min(start, sum_end) - sum_begin):
+            c0, c1 = c0 + before_it[4 * x], c1 + before_it[4 * x + 1]
+            c2, c3 = c2 + before_it[4 * x + 2], c3 + before_it[4 * x + 3]
     else:
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
@@ -459,32 +539,46 @@ def _hold_row(
         gone_carry += gone_sums[gone_row + x]
     misses = gone_end > gone_begin or gone_sum_end > gone_sum_begin
     hides = hid_end > hid_begin or hid_sum_end > hid_sum_begin
-    for x in range(start, stop):
-        q = line * width + x
-        u = row + x * lanes
+    waits[line] = waits[line] or hides
+    # What belongs to the pixels from start to stop.
+    u, v = row + start * lanes, row + stop * lanes
+    summed, tapped, hid_summed, hid_tapped = (
+        piece(sums, u, v),
+        piece(taps, u, v),
+        piece(hid_sums, u, v),
+        piece(hid_taps, u, v),
+    )
+    gone_summed = piece(gone_sums, gone_row + start, gone_row + stop)
+    gone_tapped = piece(gone_taps, gone_row + start, gone_row + stop)
+    p, q = line * width + start, line * width + stop
+    room, last, farthest = piece(room, p, q), piece(last, p, q), piece(farthest, p, q)
+    held = piece(held, p * (2 * lanes + 4), q * (2 * lanes + 4))
+    waiting, result = piece(waiting, p * lanes, q * lanes), piece(result, p * lanes, q * lanes)
+    for q in range(stop - start):
+        x, u = start + q, q * lanes
         if lanes == 4:
             if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
                 c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            c0, c1, c2, c3 = c0 + sums[u], c1 + sums[u + 1], c2 + sums[u + 2], c3 + sums[u + 3]
-            shown = taps[u + 3] + c3
+            c0, c1, c2, c3 = c0 + summed[u], c1 + summed[u + 1], c2 + summed[u + 2], c3 + summed[u + 3]
+            shown = tapped[u + 3] + c3
         else:
             for c in range(lanes):
-                carry[c] = carry[c] + sums[u + c] if x < sum_end else 0.0
-            shown = taps[u + lanes - 1] + carry[lanes - 1]
+                carry[c] = carry[c] + summed[u + c] if x < sum_end else 0.0
+            shown = tapped[u + lanes - 1] + carry[lanes - 1]
         behind, away = 0.0, 0.0
         if hides:
             for c in range(lanes):
-                carry[lanes + c] = carry[lanes + c] + hid_sums[u + c] if hid_sum_begin <= x < hid_sum_end else 0.0
-            behind = hid_taps[u + lanes - 1] + carry[2 * lanes - 1]
+                carry[lanes + c] = carry[lanes + c] + hid_summed[u + c] if hid_sum_begin <= x < hid_sum_end else 0.0
+            behind = hid_tapped[u + lanes - 1] + carry[2 * lanes - 1]
         if misses:
-            gone_carry = gone_carry + gone_sums[gone_row + x] if gone_sum_begin <= x < gone_sum_end else 0.0
-            away = max(gone_taps[gone_row + x] + gone_carry, 0.0)
+            gone_carry = gone_carry + gone_summed[q] if gone_sum_begin <= x < gone_sum_end else 0.0
+            away = max(gone_tapped[q] + gone_carry, 0.0)
         here, left = shown + behind, room[q]
         if here + away <= NOTHING_SEEN or left <= 0.0:
             continue
-        o = q * (3 * lanes + 4)
+        o = q * (2 * lanes + 4)
         if number < farthest[q]:
-            _finish_last(held, lanes, o, room, q, share, result)
+            _finish_last(held, waiting, lanes, o, room, q, share, result)
             room[q] = 0.0
             continue
         before, together, cover, given = held[o + 2 * lanes], here + away, 0.0, 0.0
@@ -500,7 +594,7 @@ def _hold_row(
             else:
                 scale = _scale(covered, cover, given, before, 0.0)
                 before, cover, given = 0.0, 0.0, 0.0
-            _finish(held, lanes, o, scale, room, q, share, result, q * lanes)
+            _finish(held, waiting, lanes, o, scale, room, q, share, result)
             left = room[q]
             if left <= 0.0:
                 continue
@@ -508,39 +602,38 @@ def _hold_row(
             if shown >= COMPLETE and shown >= left - NOTHING_SEEN and away <= NOTHING_SEEN:
                 # What is visible of one slice covers all that is left, as nearly everywhere.
                 factor, p = share if shown <= left else share * (left / shown), q * 4
-                result[p] += factor * (taps[u] + c0)
-                result[p + 1] += factor * (taps[u + 1] + c1)
-                result[p + 2] += factor * (taps[u + 2] + c2)
+                result[p] += factor * (tapped[u] + c0)
+                result[p + 1] += factor * (tapped[u + 1] + c1)
+                result[p + 2] += factor * (tapped[u + 2] + c2)
                 result[p + 3] += factor * shown
                 room[q] = 0.0
                 continue
-            held[o], held[o + 1], held[o + 2] = taps[u] + c0, taps[u + 1] + c1, taps[u + 2] + c2
+            held[o], held[o + 1], held[o + 2] = tapped[u] + c0, tapped[u + 1] + c1, tapped[u + 2] + c2
         else:
             for c in range(lanes - 1):
-                held[o + c] = taps[u + c] + carry[c]
+                held[o + c] = tapped[u + c] + carry[c]
         held[o + lanes - 1], held[o + 2 * lanes - 1] = shown, behind
         if behind > NOTHING_SEEN:
             for c in range(lanes - 1):
-                held[o + lanes + c] = hid_taps[u + c] + carry[lanes + c]
+                held[o + lanes + c] = hid_tapped[u + c] + carry[lanes + c]
         held[o + 2 * lanes], held[o + 2 * lanes + 1] = together, before
         held[o + 2 * lanes + 2], held[o + 2 * lanes + 3] = cover, given
         last[q] = number
         if shown >= COMPLETE and away <= NOTHING_SEEN:
-            _finish(held, lanes, o, 1.0, room, q, share, result, q * lanes)
+            _finish(held, waiting, lanes, o, 1.0, room, q, share, result)
     _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
     _clear_row(hid_sums, hid_taps, line, pitch, pad, lanes, width, hid)
-    _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, 1, width, gone)
+    _clear_row(gone_sums, gone_taps, line, gone_pitch, pad, single, width, gone)
 
 
 @_compiled
 def _scatter(
-    y, x, length, values, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
+    y, x, length, source, lanes, first_row, rows, entry_offset, entry_weight, summed, number, sums, taps, pitch, pad,
     height, width, room_from, room_to, touched,
 ):  # fmt: skip
-    """Add a run, its colors and coverage in ``values``, to the accumulators of its slice; offsets are in bytes."""
+    """Add a run, its colors and coverage at an address, to the accumulators of its slice; offsets are in bytes."""
     target = sums.ctypes.data if summed[number] else taps.ctypes.data
     kind = 2 if summed[number] else 0
-    source = values.ctypes.data
     vectors = (length * lanes + VECTOR - 1) // VECTOR
     for r in range(first_row[number], first_row[number + 1]):
         line = y + rows[r, 0]
@@ -564,8 +657,15 @@ def _scatter(
 
 @_compiled
 def _clear(accumulator, line, pitch, pad, lanes, begin, end):
-    for o in range(line * pitch + (pad + begin) * lanes, line * pitch + (pad + end) * lanes + VECTOR):
-        accumulator[o] = 0.0
+    row = line * pitch + pad * lanes
+    _zero(accumulator, row + begin * lanes, row + end * lanes + VECTOR)
+
+
+@_compiled
+def _zero(numbers, begin, end):
+    some = piece(numbers, begin, end)
+    for n in range(end - begin):
+        some[n] = 0.0
 
 
 @_compiled
@@ -580,113 +680,166 @@ def _shrink(room, line, width, room_from, room_to):
 
 
 @_compiled
-def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, result):
+def _take_row(sums, taps, line, pitch, pad, lanes, width, share, room, room_from, room_to, touched, carry, result):
     """Take as much of a slice as there is room for in one row of the tile, and clear the row of the accumulators."""
     begin, end = touched[line, 0], touched[line, 1]  # taps
     sum_begin, sum_end = touched[line, 2], touched[line, 3]
-    row = line * pitch + pad * lanes
-    place = line * width
+    row, place = line * pitch + pad * lanes, line * width
     # Beyond where there is room only the running sums matter.
     start, stop = max(min(begin, sum_begin), room_from[line]), min(max(end, sum_end), room_to[line])
-    if lanes == 4:
-        c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-        for o in range(row + sum_begin * 4, row + min(start, sum_end) * 4, 4):
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-        for x in range(start, stop):
-            o = row + x * 4
-            if x >= sum_end:  # the sums are zero from here on, and their rounding shall not touch what is in focus
-                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-            c0, c1, c2, c3 = c0 + sums[o], c1 + sums[o + 1], c2 + sums[o + 2], c3 + sums[o + 3]
-            a = taps[o + 3] + c3
-            left = room[place + x]
-            if a > NOTHING_SEEN and left > 0.0:
-                seen = min(a, left)
-                factor = share if a <= left else share * (left / a)  # a division only where it is one
-                p = (place + x) * 4
-                result[p] += factor * (taps[o] + c0)
-                result[p + 1] += factor * (taps[o + 1] + c1)
-                result[p + 2] += factor * (taps[o + 2] + c2)
-                result[p + 3] += factor * a
-                left -= seen
-                room[place + x] = left if left >= NOTHING_SEEN else 0.0
+    # Behind their end the sums are zero, and their rounding shall not touch what is in focus.
+    middle = max(start, min(stop, sum_end))
+    c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+    for c in range(lanes):
+        carry[c] = 0.0
+    if lanes == 4:  # in registers
+        before = piece(sums, row + sum_begin * 4, row + min(start, sum_end) * 4)
+        for x in range(min(start, sum_end) - sum_begin):
+            c0, c1, c2, c3 = c0 + before[4 * x], c1 + before[4 * x + 1], c2 + before[4 * x + 2], c3 + before[4 * x + 3]
     else:
-        carry = np.zeros(lanes)
         for x in range(sum_begin, min(start, sum_end)):
             for c in range(lanes):
                 carry[c] += sums[row + x * lanes + c]
-        for x in range(start, stop):
-            o = row + x * lanes
+    for first, last in ((start, middle), (middle, stop)):
+        if first >= last:
+            continue
+        o, e = row + first * lanes, row + last * lanes
+        summed, tapped = piece(sums, o, e), piece(taps, o, e)
+        rooms = piece(room, place + first, place + last)
+        results = piece(result, (place + first) * lanes, (place + last) * lanes)
+        if first >= sum_end:
+            c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
             for c in range(lanes):
-                carry[c] = carry[c] + sums[o + c] if x < sum_end else 0.0
-            a = taps[o + lanes - 1] + carry[lanes - 1]
-            left = room[place + x]
-            if a > NOTHING_SEEN and left > 0.0:
-                seen = min(a, left)
-                factor = share if a <= left else share * (left / a)  # a division only where it is one
-                p = (place + x) * lanes
+                carry[c] = 0.0
+        if lanes == 4:
+            for x in range(last - first):
+                o = 4 * x
+                c0, c1, c2, c3 = c0 + summed[o], c1 + summed[o + 1], c2 + summed[o + 2], c3 + summed[o + 3]
+                a, left = tapped[o + 3] + c3, rooms[x]
+                if a > NOTHING_SEEN and left > 0.0:
+                    factor = share if a <= left else share * (left / a)  # a division only where it is one
+                    results[o] += factor * (tapped[o] + c0)
+                    results[o + 1] += factor * (tapped[o + 1] + c1)
+                    results[o + 2] += factor * (tapped[o + 2] + c2)
+                    results[o + 3] += factor * a
+                    left -= min(a, left)
+                    rooms[x] = left if left >= NOTHING_SEEN else 0.0
+        else:
+            for x in range(last - first):
+                o = lanes * x
                 for c in range(lanes):
-                    result[p + c] += factor * (taps[o + c] + carry[c])
-                left -= seen
-                room[place + x] = left if left >= NOTHING_SEEN else 0.0
+                    carry[c] += summed[o + c]
+                a, left = tapped[o + lanes - 1] + carry[lanes - 1], rooms[x]
+                if a > NOTHING_SEEN and left > 0.0:
+                    factor = share if a <= left else share * (left / a)
+                    for c in range(lanes):
+                        results[o + c] += factor * (tapped[o + c] + carry[c])
+                    left -= min(a, left)
+                    rooms[x] = left if left >= NOTHING_SEEN else 0.0
     _clear_row(sums, taps, line, pitch, pad, lanes, width, touched)
 
 
 @_compiled
 def _composite_tiles(
     first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, tile_height,
-    tile_width, boxes, out,
+    tile_width, boxes, size_px, window, out,
 ):  # fmt: skip
-    channels, height, width = out.shape
-    lanes = channels + 1
+    lanes = len(image) + 1
     kinds = scene[2].shape[0]
-    # Unpacked once: taking an array out of a tuple counts its references, every time.
-    mixed, table, other, light, surface, slope, number_at, partly, farthest_at = scene[3:]
-    first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
-    gone_offset = gone_code[2]
-    kernels = (code[0].size - 1) // share.size
-    united, _ = _reach(code[5], kernels)
     pad = 2 * reach + 2
-    pitch = ((pad + tile_width) * lanes + VECTOR + 7) // 8 * 8
-    gone_pitch = (pad + tile_width + VECTOR + 7) // 8 * 8
-    sums, taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
-    gone_sums, gone_taps = _aligned(tile_height * gone_pitch), _aligned(tile_height * gone_pitch)
-    hid_sums, hid_taps = _aligned(tile_height * pitch), _aligned(tile_height * pitch)
-    room, result = np.empty(tile_height * tile_width), np.empty(tile_height * tile_width * lanes)
-    farthest = np.empty(tile_height * tile_width if connected else 0, np.int64)
+    most = tile_height * ((pad + tile_width) * lanes + VECTOR + 8)
+    spread = _aligned(most), _aligned(most), _aligned(most), _aligned(most)
+    most = tile_height * (pad + tile_width + VECTOR + 8)
+    spread_gone = _aligned(most), _aligned(most)
+    pixels = tile_height * tile_width
+    seen = np.empty(pixels), np.empty(pixels * lanes)
     # For every pixel the current slice: light and coverage of what is visible, and of what is hidden; the sum of these
     # and of the places where it is missing (0: there is no current slice), and the same of its neighbors before it;
-    # what those cover, and what they were given of that; then light and coverage of what is hidden and waits.
-    held, carry = np.zeros(tile_height * tile_width * (3 * lanes + 4) if connected else 0), np.zeros(2 * lanes)
-    number_of = np.zeros(tile_height * tile_width if connected else 0, np.int64)
+    # what those cover, and what they were given of that. And light and coverage of what is hidden and waits.
+    held = np.zeros(pixels * (2 * lanes + 4) if connected else 0), np.zeros(pixels * lanes if connected else 0)
+    numbers = np.zeros(pixels if connected else 0, np.int64), np.empty(pixels if connected else 0, np.int64)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
-    values = _aligned(columns_most * lanes + VECTOR)
-    row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
-    row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
-    sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
-    room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
-    touched, gone = np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64)
-    hid = np.empty((tile_height, 4), np.int64)
-    for edges in (touched, gone, hid):
-        edges[:, 0], edges[:, 2] = tile_width, tile_width
-        edges[:, 1], edges[:, 3] = -pad, -pad
+    most = kinds * rows_most * columns_most
+    # The light of the runs of a tile is the same for all parts, unless they see surfaces stretched.
+    values = np.empty(most * ((lanes + VECTOR - 1) // VECTOR) * VECTOR)
+    runs, sort = np.empty((most, 7), np.int32), (np.empty(slices + 1, np.int64), np.empty(most, np.int32))
+    places = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
+    dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
+    edges = (
+        np.empty(tile_height, np.int64), np.empty(tile_height, np.int64), np.empty((tile_height, 4), np.int64),
+        np.empty((tile_height, 4), np.int64), np.empty((tile_height, 4), np.int64),
+    )  # fmt: skip
+    _fill_tiles(
+        first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, boxes,
+        size_px, window, spread, spread_gone, seen, held, numbers, np.zeros(tile_height, np.bool_), np.zeros(2 * lanes),
+        values, runs, sort, places, dark, edges, out,
+    )  # fmt: skip
+
+
+@_compiled
+def _fill_tiles(
+    first, last, image, scene, center, connected, lowest, slices, border, share, code, gone_code, reach, boxes,
+    size_px, window, spread, spread_gone, seen, held_of, numbers, waits, carry, values, runs, sort, places, dark, edges,
+    out,
+):  # fmt: skip
+    height, width = size_px
+    image, out = borrowed(image), borrowed(out)
+    lanes = len(image) + 1
+    single = lanes - len(image)  # as a literal it would be a type of its own, and compile functions twice
+    scene_of = borrowed(scene[0]), borrowed(scene[1]), borrowed(scene[2])
+    kinds = scene_of[2].shape[0]
+    mixed, table, other, light = borrowed(scene[3]), borrowed(scene[4]), borrowed(scene[5]), borrowed(scene[6])
+    surface, slope, number_at = borrowed(scene[7]), borrowed(scene[8]), borrowed(scene[9])
+    partly, farthest_at = borrowed(scene[10]), borrowed(scene[11])
+    first_row, rows_of, entry_offset = borrowed(code[0]), borrowed(code[1]), borrowed(code[2])
+    entry_weight, summed, gone_offset = borrowed(code[3]), borrowed(code[4]), borrowed(gone_code[2])
+    kernels = (first_row.size - 1) // share.size
+    united, _ = _reach(code[5], kernels)
+    pad = 2 * reach + 2
+    sums, taps, hid_sums, hid_taps = (
+        borrowed(spread[0]), borrowed(spread[1]), borrowed(spread[2]), borrowed(spread[3])
+    )  # fmt: skip
+    gone_sums, gone_taps = borrowed(spread_gone[0]), borrowed(spread_gone[1])
+    room, result = borrowed(seen[0]), borrowed(seen[1])
+    held, waiting = borrowed(held_of[0]), borrowed(held_of[1])
+    number_of, farthest = borrowed(numbers[0]), borrowed(numbers[1])
+    waits, carry, values, runs = borrowed(waits), borrowed(carry), borrowed(values), borrowed(runs)
+    begin, index = borrowed(sort[0]), borrowed(sort[1])
+    row_at, column_at, row_dark, column_dark = (
+        borrowed(places[0]), borrowed(places[1]), borrowed(dark[0]), borrowed(dark[1])
+    )  # fmt: skip
+    room_from, room_to = borrowed(edges[0]), borrowed(edges[1])
+    touched, gone, hid = borrowed(edges[2]), borrowed(edges[3]), borrowed(edges[4])
+    sloped, source = slope.size > 0, values.ctypes.data
     for job in range(first, last):
         top, left = boxes[job, 0], boxes[job, 1]
         size = (boxes[job, 2], boxes[job, 3])
+        wide = size[1]
+        for line in range(size[0]):
+            for n in (0, 2):
+                touched[line, n], gone[line, n], hid[line, n] = wide, wide, wide
+                touched[line, n + 1], gone[line, n + 1], hid[line, n + 1] = -pad, -pad, -pad
+        pitch = ((pad + wide) * lanes + VECTOR + 7) // 8 * 8
+        gone_pitch = (pad + wide + VECTOR + 7) // 8 * 8
         # Where one surface covers all, its coverage is not what light is weighed by.
         holds = connected and boxes[job, 4] != _SURFACE
-        rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
+        rows, columns = size[0] + 2 * reach, wide + 2 * reach
         _places(top - reach, rows, height, border, row_at, row_dark)
         _places(left - reach, columns, width, border, column_at, column_dark)
-        _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
-        begin, index = sort
-        if connected:
-            _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
-        result[: size[0] * tile_width * lanes] = 0.0
+        _collect(
+            scene_of, kinds if boxes[job, 4] == _EDGES else 1, lowest, rows, columns, row_at, column_at, width, united,
+            reach, size, runs, (begin, index),
+        )  # fmt: skip
+        if holds:
+            _farthest_of_tile(farthest_at, top, left, size, width, wide, farthest)
+        loaded = 0
+        _zero(result, loaded, size[0] * wide * lanes)
         for part in range(share.size):
             down, right = center[part, 0], center[part, 1]
-            room[:] = 1.0
-            room_from[:], room_to[:] = 0, size[1]
+            for q in range(size[0] * wide):
+                room[q] = 1.0
+            for line in range(size[0]):
+                room_from[line], room_to[line] = 0, wide
             some_room = True
             for s in range(slices - 1, -1, -1):
                 if not some_room:
@@ -696,73 +849,92 @@ def _composite_tiles(
                 for r in range(begin[s], begin[s + 1]):
                     n = index[r]
                     number, y, x = part * kernels + runs[n, 1], runs[n, 2], runs[n, 3]
-                    length, kind = runs[n, 4], runs[n, 5]
-                    row, at = row_at[y + reach] * width, x + reach
+                    length, kind, at = runs[n, 4], runs[n, 5], runs[n, 6]
+                    if at < 0 or sloped:
+                        row, column = row_at[y + reach] * width, x + reach
+                        if at < 0:
+                            at, runs[n, 6] = loaded, loaded
+                            loaded += (length * (1 if kind > 1 else lanes) + VECTOR - 1) // VECTOR
+                        if kind > 1:
+                            _cover_of(
+                                kind, length, column, row, column_at, mixed, table, partly, surface, slope, down, right,
+                                piece(values, VECTOR * at, values.size),
+                            )  # fmt: skip
+                        else:
+                            _load(
+                                image, kind, length, column, row, column_at, row_dark[y + reach], column_dark, mixed,
+                                table, other, light, surface, slope, down, right,
+                                piece(values, VECTOR * at, values.size),
+                            )  # fmt: skip
+                    where = source + 8 * VECTOR * at
                     if kind > 1:
-                        _cover_of(
-                            kind, length, at, row, column_at, mixed, table, partly, surface, slope, down, right, values
-                        )
                         _scatter(
-                            y, x, length, values, 1, first_row, rows_of, gone_offset, entry_weight, summed, number,
-                            gone_sums, gone_taps, gone_pitch, pad, size[0], size[1], room_from, room_to, gone,
+                            y, x, length, where, single, first_row, rows_of, gone_offset, entry_weight, summed, number,
+                            gone_sums, gone_taps, gone_pitch, pad, size[0], wide, room_from, room_to, gone,
                         )  # fmt: skip
                         continue
-                    _load(
-                        image, kind, length, at, row, column_at, row_dark[y + reach], column_dark, mixed, table, other,
-                        light, surface, slope, down, right, values,
-                    )  # fmt: skip
                     into_hidden = holds and kind == 1
                     _scatter(
-                        y, x, length, values, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                        y, x, length, where, lanes, first_row, rows_of, entry_offset, entry_weight, summed, number,
                         hid_sums if into_hidden else sums, hid_taps if into_hidden else taps, pitch, pad, size[0],
-                        size[1], room_from, room_to, hid if into_hidden else touched,
+                        wide, room_from, room_to, hid if into_hidden else touched,
                     )  # fmt: skip
                 some_room = False
                 for line in range(size[0]):
-                    # The pitch of room and result is the tile's full width.
                     there = touched[line, 0] < touched[line, 1] or touched[line, 2] < touched[line, 3]
                     more = gone[line, 0] < gone[line, 1] or gone[line, 2] < gone[line, 3]
                     more = more or hid[line, 0] < hid[line, 1] or hid[line, 2] < hid[line, 3]
                     if holds and (there or more):
                         _hold_row(
                             sums, taps, hid_sums, hid_taps, gone_sums, gone_taps, line, pitch, gone_pitch, pad, lanes,
-                            tile_width, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
-                            number_of, carry, farthest, result,
+                            single, wide, number_at[s], share[part], room, room_from, room_to, touched, hid, gone, held,
+                            waiting, waits, number_of, carry, farthest, result,
                         )  # fmt: skip
-                        _shrink(room, line, tile_width, room_from, room_to)
+                        _shrink(room, line, wide, room_from, room_to)
                     elif there:
                         _take_row(
-                            sums, taps, line, pitch, pad, lanes, tile_width, share[part], room, room_from, room_to,
-                            touched, result,
+                            sums, taps, line, pitch, pad, lanes, wide, share[part], room, room_from, room_to, touched,
+                            carry, result,
                         )  # fmt: skip
-                        _shrink(room, line, tile_width, room_from, room_to)
+                        _shrink(room, line, wide, room_from, room_to)
                     some_room = some_room or room_from[line] < room_to[line]
             if holds:
                 for line in range(size[0]):
-                    _finish_row(held, line, tile_width, size[1], lanes, room, share[part], result)
-        for i in range(size[0]):
-            _write_row(image, i, top + i, left, size[1], tile_width, result, values, out)
+                    _finish_row(held, waiting, waits, line, wide, lanes, room, room_from, room_to, share[part], result)
+        for line in range(size[0]):
+            row, column = top - window[0] + line, left - window[1]
+            _write_row(image, line, (top + line) * width + left, wide, result, values, row, column, out)
 
 
 @_compiled
-def _write_row(image, line, y, left, columns, tile_width, result, inverse, out):
-    """Write a row of a tile: light by coverage, or the picture itself where nothing is seen."""
-    channels, _, width = out.shape
+def _write_row(image, line, p, columns, result, inverse, y, x, out):
+    """Write a row of a tile: light by coverage, or the picture itself, from pixel p on, where nothing is seen."""
+    channels = len(image)
     lanes = channels + 1
-    row = result[line * tile_width * lanes : (line * tile_width + columns) * lanes]
-    total, dark = row[channels::lanes], False
-    for j in range(columns):
-        inverse[j] = 1.0 / total[j]
-        dark = dark or total[j] <= NOTHING_SEEN
-    for c in range(channels):
-        light, written = row[c::lanes], out[c, y, left : left + columns]
+    row = piece(result, line * columns * lanes, (line + 1) * columns * lanes)
+    rows, width = out.shape[1:]
+    dark = False
+    if lanes == 4:
+        o, e = y * width + x, y * width + x + columns
+        red, green = piece(out, o, e), piece(out, rows * width + o, rows * width + e)
+        blue = piece(out, 2 * rows * width + o, 2 * rows * width + e)
         for j in range(columns):
-            written[j] = light[j] * inverse[j]
+            total = row[4 * j + 3]
+            one = 1.0 / total
+            red[j], green[j], blue[j] = row[4 * j] * one, row[4 * j + 1] * one, row[4 * j + 2] * one
+            dark = dark or total <= NOTHING_SEEN
+    else:
+        for j in range(columns):
+            inverse[j] = 1.0 / row[j * lanes + channels]
+            dark = dark or row[j * lanes + channels] <= NOTHING_SEEN
+        for c in range(channels):
+            for j in range(columns):
+                out[c, y, x + j] = row[j * lanes + c] * inverse[j]
     if dark:
         for j in range(columns):
-            if total[j] <= NOTHING_SEEN:
+            if row[j * lanes + channels] <= NOTHING_SEEN:
                 for c in range(channels):
-                    out[c, y, left + j] = image[c, y * width + left + j]
+                    out[c, y, x + j] = image[c, p + j]
 
 
 @_compiled
@@ -808,10 +980,11 @@ def _adjoint_rows(
     light, summed_light = np.zeros(tile_height * light_pitch), np.zeros(tile_height * light_pitch)
     rows_most, columns_most = tile_height + 2 * reach, tile_width + 2 * reach
     values = np.zeros(columns_most + VECTOR)
+    source = values.ctypes.data
     returned = np.zeros(columns_most * channels + VECTOR)
     row_at, column_at = np.empty(rows_most, np.int64), np.empty(columns_most, np.int64)
     row_dark, column_dark = np.empty(rows_most, np.bool_), np.empty(columns_most, np.bool_)
-    runs = np.empty((kinds * rows_most * columns_most, 6), np.int32)
+    runs = np.empty((kinds * rows_most * columns_most, 7), np.int32)
     sort = (np.empty(slices + 1, np.int64), np.empty(kinds * rows_most * columns_most, np.int32))
     room_from, room_to = np.empty(tile_height, np.int64), np.empty(tile_height, np.int64)
     active = np.zeros(tile_height, np.bool_)
@@ -829,7 +1002,7 @@ def _adjoint_rows(
             rows, columns = size[0] + 2 * reach, size[1] + 2 * reach
             _places(top - reach, rows, height, border, row_at, row_dark)
             _places(left - reach, columns, width, border, column_at, column_dark)
-            _collect(scene, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
+            _collect(scene, kinds, lowest, rows, columns, row_at, column_at, width, united, reach, size, runs, sort)
             begin, index = sort
             _farthest_of_tile(farthest_at, top, left, size, width, tile_width, farthest)
             present = np.flatnonzero(begin[1:] > begin[:-1])[::-1].copy()
@@ -853,13 +1026,13 @@ def _adjoint_rows(
                         )  # fmt: skip
                         if kind > 1:
                             _scatter(
-                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                y, x, length, source, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
                                 gone_sums, gone_taps, pitch, pad, size[0], size[1], room_from, room_to, gone,
                             )  # fmt: skip
                         else:
                             apart = connected and kind == 1
                             _scatter(
-                                y, x, length, values, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
+                                y, x, length, source, 1, first_row, rows_of, entry_offset, entry_weight, summed, number,
                                 hid_sums if apart else sums, hid_taps if apart else taps, pitch, pad, size[0], size[1],
                                 room_from, room_to, hid if apart else touched,
                             )  # fmt: skip
@@ -1067,7 +1240,7 @@ def _return_light(back, own, scene, height, width, border, reach, tile_height, o
                             flat[c, other[m, 0]] += table[m, w + 1] * light
                             flat[c, other[m, 1]] += table[m, w + 2] * light
                         else:
-                            flat[c, place[kind, p]] += light
+                            flat[c, p if kind == 0 else place[p]] += light
     out[...] = own
 
 
@@ -1080,35 +1253,59 @@ def _in_bytes(code: Any, lanes: int) -> Any:
 @_compiled
 def _planes(
     order, kernel, hidden, front, share, pure, missing, connected, order_of, kernel_of, there, mixed, table, other,
-    light, surface, partly,
+    light, surface, partly, width, rows, columns,
 ):  # fmt: skip
-    """The patches of every pixel, see ``Scene.patches``; returns how many pixels are mixtures."""
+    """The patches of every pixel within these rows and columns, see ``Scene.patches``; what is not there is not set."""
+    order, kernel, hidden, front = borrowed(order), borrowed(kernel), borrowed(hidden), borrowed(front)
+    missing, order_of, kernel_of, there = borrowed(missing), borrowed(order_of), borrowed(kernel_of), borrowed(there)
     edges, missed, sloped = front.size > 0, there.shape[0] > 2, surface.size > 0
     count = 0
-    for p in range(order.size):
-        n, h, a = p, hidden[p], 1.0
-        if edges and front[p] >= 0:
-            n, a = front[p], share[p]
-        there[0, p], there[1, p] = a > 0.0, h >= 0
-        if missed:
-            gone = missing[p]
-            within = gone == front[p]
-            there[2, p] = gone >= 0 and (a < 1.0 or not within)
-            partly[p] = within and 0.0 < a < 1.0
-            gone = max(gone, 0)
-            order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
-        h = max(h, 0)
-        order_of[0, p], order_of[1, p] = order[n], order[h]
-        if connected:  # what is hidden is never of the slice that hides it
-            order_of[1, p] = min(order[h], order[n] - 1)
-        kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
-        # Where nothing is mixed, a patch has the color of one pixel: its own, or the one that continues behind it.
-        light[0, p], light[1, p] = p, p if a == 0.0 else h
-        if sloped:
-            surface[0, p], surface[1, p] = n, h
+    for y in range(rows[0], rows[1]):
+        begin, end = y * width + columns[0], y * width + columns[1]
+        orders, kernels, hides = piece(order, begin, end), piece(kernel, begin, end), piece(hidden, begin, end)
+        orders_of, kernels_of, theres = (
+            piece(order_of, begin, end),
+            piece(kernel_of, begin, end),
+            piece(there, begin, end),
+        )
+        for x in range(end - begin):
+            orders_of[x], kernels_of[x], theres[x] = orders[x], kernels[x], True
+        for kind in range(1, there.shape[0]):
+            theres = piece(there, kind * order.size + begin, kind * order.size + end)
+            for x in range(end - begin):
+                theres[x] = False
         if edges:
-            mixed[p] = -1
-            if 0.0 < a < 1.0:
+            mixtures = piece(mixed, begin, end)
+            for x in range(end - begin):
+                mixtures[x] = -1
+        if sloped:
+            for p in range(begin, end):
+                surface[0, p] = p
+        for x in range(end - begin):
+            if hides[x] < 0 and not (missed and missing[begin + x] >= 0):
+                continue
+            p = begin + x
+            h, n, a = hidden[p], p, 1.0
+            if edges and front[p] >= 0:
+                n, a = front[p], share[p]
+            there[0, p], there[1, p] = a > 0.0, h >= 0
+            if missed:
+                gone = missing[p]
+                within = gone == front[p]
+                there[2, p] = gone >= 0 and (a < 1.0 or not within)
+                partly[p] = within and 0.0 < a < 1.0
+                gone = max(gone, 0)
+                order_of[2, p], kernel_of[2, p] = order[gone], kernel[gone]
+            h = max(h, 0)
+            order_of[0, p], order_of[1, p] = order[n], order[h]
+            if connected:  # what is hidden is never of the slice that hides it
+                order_of[1, p] = min(order[h], order[n] - 1)
+            kernel_of[0, p], kernel_of[1, p] = kernel[n], kernel[h]
+            # Where nothing is mixed, what is hidden has the color of one pixel: the own, or that which continues there.
+            light[p] = p if a == 0.0 else h
+            if sloped:
+                surface[0, p], surface[1, p] = n, h
+            if edges and 0.0 < a < 1.0:
                 rest = 1.0 - a
                 q = a * a + rest * rest
                 table[count, 0], table[count, 1], table[count, 2] = a * a / q, a * rest * rest / q, -a * a * rest / q
@@ -1117,6 +1314,17 @@ def _planes(
                 other[count, 0], other[count, 1] = pure[p], h
                 mixed[p] = count
                 count += 1
+
+
+@_compiled
+def _edge_pixels(front, width, rows, columns):
+    """How many pixels within these rows and columns are at an edge."""
+    count = 0
+    if front.size:
+        for y in range(rows[0], rows[1]):
+            line = piece(front, y * width + columns[0], y * width + columns[1])
+            for x in range(columns[1] - columns[0]):
+                count += line[x] >= 0
     return count
 
 
@@ -1124,27 +1332,31 @@ def _flat(b: int, *planes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     return tuple(np.ascontiguousarray(plane[b]).ravel() for plane in planes)
 
 
-def _compiled_scene(scene: Scene, b: int) -> tuple[tuple[Any, ...], int, int]:
-    """The patches of a picture for compiled code, the number of the lowest slice, and how many slices there are."""
+def _compiled_scene(
+    scene: Scene, b: int, rows: tuple[int, int], columns: tuple[int, int]
+) -> tuple[tuple[Any, ...], int, int]:
+    """The patches within some rows and columns of a picture for compiled code, the lowest slice, and how many."""
     ranks, lowest, numbers = _slices(scene.order[b].ravel())
     pixels = ranks.size
     none, no_share = np.empty(0, np.int32), np.empty(0)
     edges: tuple[NDArray[Any], ...] = (none, no_share, none, none)
     if scene.front is not None and scene.share is not None and scene.pure is not None and scene.missing is not None:
         edges = _flat(b, scene.front, scene.share, scene.pure, scene.missing)
-    mixtures = int(np.count_nonzero((edges[1] > 0) & (edges[1] < 1)))
+    width = scene.order.shape[2]
+    most = _edge_pixels(edges[0], width, rows, columns)
     kinds = 3 if scene.connected and scene.front is not None else 2
     sloped = scene.slope is not None
     order, kernel = (np.empty((kinds, pixels), np.int32) for _ in range(2))
-    light = np.empty((2, pixels), np.int32)
+    light = np.empty(pixels, np.int32)
     there = np.empty((kinds, pixels), np.bool_)
     mixed = np.empty(pixels if scene.front is not None else 0, np.int32)
-    table, other = np.empty((mixtures, 8)), np.empty((mixtures, 2), np.int32)
+    table, other = np.empty((most, 8)), np.empty((most, 2), np.int32)
     surface = np.empty((2, pixels if sloped else 0), np.int32)
     partly = np.empty(pixels if kinds > 2 else 0, np.bool_)
     _planes(
         ranks, *_flat(b, scene.kernel, scene.hidden), *edges, scene.connected,
-        order, kernel, there, mixed, table, other, light, surface, partly,
+        order, kernel, there, mixed, table, other, light, surface, partly, width,
+        rows, columns,
     )  # fmt: skip
     slope = np.empty((2, 0)) if scene.slope is None else np.ascontiguousarray(scene.slope[b].reshape(2, -1))
     if scene.connected and len(numbers) > 1 and np.diff(numbers).max() > 1:
@@ -1167,21 +1379,35 @@ def _slices(order: NDArray[np.int32]) -> tuple[NDArray[np.int32], int, NDArray[n
     return ranks.reshape(order.shape).astype(np.int32), 0, values.astype(np.int64)
 
 
-def _compositing(image: NDArray[np.floating], scene: Scene, border: Border) -> tuple[Any, int, tuple[int, int], Any]:
+def _compositing(
+    image: NDArray[np.floating], scene: Scene, border: Border, window: Window
+) -> tuple[Any, int, tuple[int, int], Any]:
     """The coded point spreads, the reach, the size of tiles, and what the kernels take of a picture, by its number."""
     psf = scene.psf
     code = code_point_spreads(psf.start, psf.dy, psf.dx, psf.weight)
     reach = int(_reach(code[5], scene.kernels)[1])
+    top, left, height, width = window
     # Larger tiles for larger reaches, so that the margin stays in proportion.
-    height, width = image.shape[2:]
     tile = min(height, max(_TILE_HEIGHT, reach)), min(width, max(_TILE_WIDTH, reach))
     center = np.zeros((scene.parts, 2)) if scene.part_center is None else np.ascontiguousarray(scene.part_center)
+    rows, columns = (
+        _around(first, count, size, reach, border)
+        for first, count, size in ((top, height, image.shape[2]), (left, width, image.shape[3]))
+    )
 
     def of_picture(b: int) -> tuple[Any, ...]:
-        planes, lowest, slices = _compiled_scene(scene, b)
+        planes, lowest, slices = _compiled_scene(scene, b, rows, columns)
         return planes, center, scene.connected, lowest, slices, BORDER_CODES[border], scene.part_weight
 
     return code, reach, tile, of_picture
+
+
+def _around(first: int, count: int, size: int, reach: int, border: Border) -> tuple[int, int]:
+    """The rows (or columns) of a picture of this size that reach some of them, also where the picture is continued."""
+    begin, end = first - reach, first + count + reach
+    if border == Border.CIRCULAR and not 0 <= begin < end <= size:
+        return 0, size
+    return max(begin, 0), min(end, size)
 
 
 def _workers(image: NDArray[np.floating], threads: int | None) -> int:
@@ -1189,7 +1415,12 @@ def _workers(image: NDArray[np.floating], threads: int | None) -> int:
 
 
 def composite(
-    image: NDArray[np.floating], scene: Scene | Sequence[Scene], *, border: Border, threads: int | None = None
+    image: NDArray[np.floating],
+    scene: Scene | Sequence[Scene],
+    *,
+    border: Border,
+    window: Window | None = None,
+    threads: int | None = None,
 ) -> NDArray[np.floating]:
     """Spread the light of every patch of the scene, with nearer slices covering farther ones.
 
@@ -1201,23 +1432,26 @@ def composite(
     check_image(image)
     if not isinstance(scene, Scene):
         check_one_each("scenes", len(scene), len(image))
-        parts = (composite(image[b : b + 1], one, border=border, threads=threads) for b, one in enumerate(scene))
-        return np.concatenate(list(parts))
+        alike: Any = {"border": border, "window": window, "threads": threads}
+        return np.concatenate([composite(image[b : b + 1], one, **alike) for b, one in enumerate(scene)])
     border = check_scene(image.shape, scene, border)
-    code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
+    window = window_within(image.shape, window)
+    code, reach, tile, of_picture = _compositing(image, scene, border, window)
     codes = _in_bytes(code, channels + 1), _in_bytes(code, 1)
     united, _ = _reach(code[5], scene.kernels)
     whole = scene.parts == 1 or not scene.connected
     # What is still has its own color; the rest is written over.
-    result = image.astype(image.dtype.newbyteorder("="), order="C")
+    top, left, rows, columns = window
+    still = image[..., top : top + rows, left : left + columns]
+    result = still.astype(image.dtype.newbyteorder("="), order="C")
     for b in range(len(image)):
         picture, of_scene = _native(image[b]).reshape(channels, -1), of_picture(b)
-        cells = _cells_of(of_scene[0], united, height, width, reach, whole, BORDER_CODES[border])
-        boxes = _boxes_of(cells, height, width, *tile, 2 * (-(-reach // _CELL)))
+        cells = _cells_of(of_scene[0], united, window, height, width, reach, whole, BORDER_CODES[border])
+        boxes = _boxes_of(cells, window, *tile, 2 * (-(-reach // _CELL)))
         share_out(
-            _composite_tiles, len(boxes), _workers(image, threads), picture, *of_scene, *codes, reach, *tile, boxes,
-            result[b],
+            _composite_tiles, len(boxes), _workers(still, threads), picture, *of_scene, *codes, reach, *tile, boxes,
+            (height, width), window, result[b],
         )  # fmt: skip
     return result
 
@@ -1228,8 +1462,8 @@ def composite_adjoint(
     """The exact transpose of :func:`composite` as a map of images."""
     check_image(image)
     border = check_scene(image.shape, scene, border)
-    code, reach, tile, of_picture = _compositing(image, scene, border)
     _, channels, height, width = image.shape
+    code, reach, tile, of_picture = _compositing(image, scene, border, (0, 0, height, width))
     jobs = -(-height // tile[0])
     codes = _in_bytes(code, 1), _in_bytes(code, channels)
     result = np.empty(image.shape, image.dtype)

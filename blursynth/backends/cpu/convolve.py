@@ -20,6 +20,7 @@ from blursynth.backends.cpu.convolve_direct import (
     VECTOR_BYTES,
     _continued,
     direct_tiles,
+    least_and_most,
     pair_rows,
     separable_tiles,
     tile_grid,
@@ -61,15 +62,17 @@ def _as_product(dy, dx, weight, tolerance):  # type: ignore[no-untyped-def]
     Returns
     -------
     tuple
-        Whether it is, and dy, weights of the column, dx, weights of the row, both sorted.
+        Whether it is, dy of the column's first weight, dx of the row's, and the weights of both, zeros among them.
     """
-    y0, x0 = dy.min(), dx.min()
-    height, width = dy.max() - y0 + 1, dx.max() - x0 + 1
-    nothing = np.empty(0, np.float64)
-    if 2 * dy.size < height * width:  # zeros inside the box: all but surely not a product
-        return False, np.empty(0, np.int32), nothing, np.empty(0, np.int32), nothing
-    pivot = np.argmax(np.abs(weight))
+    (y0, y1), (x0, x1) = least_and_most(dy), least_and_most(dx)
+    height, width = y1 - y0 + 1, x1 - x0 + 1
     column, row = np.zeros(height), np.zeros(width)
+    if 2 * dy.size < height * width:  # zeros inside the box: all but surely not a product
+        return False, y0, x0, column, row
+    pivot = 0
+    for t in range(dy.size):
+        if abs(weight[t]) > abs(weight[pivot]):
+            pivot = t
     for t in range(dy.size):
         if dx[t] == dx[pivot]:
             column[dy[t] - y0] = weight[t] / weight[pivot]
@@ -82,11 +85,13 @@ def _as_product(dy, dx, weight, tolerance):  # type: ignore[no-untyped-def]
         missed += abs(weight[t] - product)
         covered += abs(product)
         total += abs(weight[t])
-    missed += max(0.0, np.abs(column).sum() * np.abs(row).sum() - covered)
-    if not missed <= tolerance * total:
-        return False, np.empty(0, np.int32), nothing, np.empty(0, np.int32), nothing
-    ys, xs = np.nonzero(column)[0], np.nonzero(row)[0]
-    return True, (ys + y0).astype(np.int32), column[ys], (xs + x0).astype(np.int32), row[xs]
+    of_column, of_row = 0.0, 0.0
+    for i in range(height):
+        of_column += abs(column[i])
+    for i in range(width):
+        of_row += abs(row[i])
+    missed += max(0.0, of_column * of_row - covered)
+    return missed <= tolerance * total, y0, x0, column, row
 
 
 def _apply(
@@ -117,11 +122,14 @@ def _apply(
     size = (out_height, out_width, *origin)
 
     if method == "auto" and weight.size >= _SMALLEST_PRODUCT:
-        product, ys, column, xs, row = _as_product(dy, dx, weight, 1e-15 if item == 8 else 1e-9)
+        product, y0, x0, column, row = _as_product(dy, dx, weight, 1e-15 if item == 8 else 1e-9)
     else:
         product = False
     separable_cost = np.inf
     if product:
+        ys, xs = np.flatnonzero(column), np.flatnonzero(row)
+        column, row = column[ys], row[xs]
+        ys, xs = (ys + y0).astype(np.int32), (xs + x0).astype(np.int32)
         again = 1 + (ys[-1] - ys[0]) / min(_SEPARABLE_TILE_HEIGHT, out_height)
         separable_cost = (2 * xs.size * again + ys.size + 1) * vectors / 2 * _DIRECT_NS
     fourier_cost = np.inf

@@ -37,6 +37,7 @@ __all__ = [
     "copy_bytes",
     "direct_tiles",
     "fill_patch",
+    "least_and_most",
     "pair_rows",
     "separable_tiles",
     "tile_grid",
@@ -120,6 +121,18 @@ def _load(typing_context, address, like):
         return builder.load(builder.inttoptr(arguments[0], value.as_pointer()))
 
     return like.dtype(types.int64, like), generate
+
+
+# numpy's functions of arrays take the compiler longer than the loops that they stand for.
+
+
+@compiled
+def least_and_most(values):
+    """The smallest and the largest of some integers."""
+    least, most = np.int64(values[0]), np.int64(values[0])
+    for i in range(1, values.size):
+        least, most = min(least, np.int64(values[i])), max(most, np.int64(values[i]))
+    return least, most
 
 
 @compiled
@@ -305,7 +318,8 @@ def direct_tiles(
     taps = dy.size
     top, bottom, left, right = 0, 0, 0, 0
     if taps > 0:
-        top, bottom, left, right = dy.max(), -dy.min() - 1, dx.max(), -dx.min()
+        (lowest, top), (leftmost, left) = least_and_most(dy), least_and_most(dx)
+        bottom, right = -lowest - 1, -leftmost
     target = out.ctypes.data
     patch_rows = min(tile_height, max(2, out_height)) + top + bottom
     widest = max(lanes, out_width if across == 1 else max(tile_width, out_width - (across - 1) * tile_width))
@@ -356,7 +370,7 @@ def direct_tiles(
         else:
             if narrow.size == 0:
                 narrow = np.empty(tile_height * lanes, weights.dtype)
-            n = narrow.ctypes.data
+            n = np.int64(narrow.ctypes.data)
             _two_rows_at_a_time(
                 a, pitch * item, bottom * pitch * item, from_patch, weights, n, lanes * item, rows, lanes, item
             )
@@ -374,8 +388,8 @@ def separable_tiles(
     item = across_weights.itemsize
     lanes = VECTOR_BYTES // item
     down, across = tile_grid(out_height, out_width, tile_height, tile_width, lanes)
-    top, bottom = down_dy.max(), -down_dy.min() - 1
-    left, right = across_dx.max(), -across_dx.min()
+    (lowest, top), (leftmost, left) = least_and_most(down_dy), least_and_most(across_dx)
+    bottom, right = -lowest - 1, -leftmost
     widest = max(lanes, out_width if across == 1 else max(tile_width, out_width - (across - 1) * tile_width))
     most_rows = max(2, min(tile_height, out_height)) + top + bottom
     pitch = widest + left + right
@@ -400,7 +414,7 @@ def separable_tiles(
         o = out.ctypes.data + ((channel * out_height + i0) * out_width + j0) * item
         y, x = i0 + origin_y, j0 + origin_x
         tall, wide = max(rows, 2) + top + bottom, max(columns, lanes)
-        h = half.ctypes.data
+        h = np.int64(half.ctypes.data)
         inside = y - top >= 0 and y - top + tall <= height and x - left >= 0 and x + wide - 1 + right < width
         if inside:
             a = plane + (y - top) * row_pitch + x * item
@@ -430,7 +444,7 @@ def separable_tiles(
         else:
             if narrow.size == 0:
                 narrow = np.empty(max(2, tile_height) * lanes, across_weights.dtype)
-            n = narrow.ctypes.data
+            n = np.int64(narrow.ctypes.data)
             _two_rows_at_a_time(
                 a,
                 half_pitch * item,

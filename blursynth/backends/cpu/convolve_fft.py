@@ -36,7 +36,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.compilation import compiled
-from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch
+from blursynth.backends.cpu.convolve_direct import VECTOR_BYTES, copy_bytes, fill_patch, least_and_most
 from blursynth.backends.cpu.vectors import by_value, data_of, everywhere, vector_of
 
 __all__ = ["LENGTHS", "choose_tiles", "fourier_tiles", "spectrum", "stages"]
@@ -326,7 +326,7 @@ def spectrum(dy, dx, weight, rows, columns, row_radices, row_factors, column_rad
     lanes = VECTOR_BYTES // item
     pitch = 2 * VECTOR_BYTES
     tile = np.zeros(2 * rows * columns, dtype)
-    top, left = dy.max(), dx.max()
+    top, left = least_and_most(dy)[1], least_and_most(dx)[1]
     scale = 1.0 / (rows * columns)
     for t in range(weight.size):
         y, x = (dy[t] - top) % rows, (dx[t] - left) % columns

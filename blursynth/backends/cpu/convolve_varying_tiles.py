@@ -36,6 +36,7 @@ from blursynth.backends.cpu.convolve_direct import (
     _continued,
     copy_bytes,
     fill_patch,
+    least_and_most,
     pair_rows,
 )
 from blursynth.backends.cpu.vectors import absolute, by_value, data_of, everywhere, loop, multiply_add, vector_of
@@ -134,6 +135,15 @@ def _add_block(
 
 
 @compiled
+def _total(weight):
+    """The sum of the sizes of weights."""
+    total = 0.0
+    for t in range(weight.size):
+        total += abs(weight[t])
+    return total
+
+
+@compiled
 def _row_differences(dy, dx, weight):
     """Taps (sorted) coded as differences along rows: offsets and differences, for running sums of the picture."""
     taps = dy.size
@@ -194,11 +204,12 @@ def prepare_nodes(start, dy, dx, weight, pitch, width, limit, turned, like):
         if turned:
             ys, xs, shares = (-ys[::-1]).copy(), (-xs[::-1]).copy(), shares[::-1].copy()
         if ys.size:
-            extent[n, 0], extent[n, 1], extent[n, 2], extent[n, 3] = ys.min(), ys.max(), xs.min(), xs.max()
+            extent[n, 0], extent[n, 1] = least_and_most(ys)
+            extent[n, 2], extent[n, 3] = least_and_most(xs)
         rows, columns, pairs = pair_rows(ys, xs, shares, like)
         if ys.size >= _DIFFERENCES_PAY:
             change_y, change_x, change = _row_differences(ys, xs, shares)
-            if rounding * np.abs(change).sum() <= limit * np.abs(shares).sum():
+            if rounding * _total(change) <= limit * _total(shares):
                 other_rows, other_columns, other_pairs = pair_rows(change_y, change_x, change, like)
                 if _DIFFERENCES_COST * other_rows.size + _DIFFERENCES_PAY <= rows.size:
                     rows, columns, pairs = other_rows, other_columns, other_pairs

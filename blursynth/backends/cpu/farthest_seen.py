@@ -1,7 +1,8 @@
 """The farthest slice that can be seen at every pixel; the same as the definition.
 
-The extremes of a rectangle are those of the few squares that cover it, whose sides are a power of 2: for each of these
-there is a table of the extremes of all squares.
+Most tiles of a picture show one slice, with nothing farther in reach. In the others the extremes of a rectangle are
+those of the few squares that cover it, whose sides are a power of 2: for each of these there is a table of the extremes
+of all squares.
 """
 
 # numba carries no types.
@@ -19,91 +20,125 @@ __all__ = ["farthest_seen"]
 
 _compiled = compiled()
 
-_ROWS = 64  # of a job
+_TILE = 32  # rows and columns of a job, at least
 
 
 @_compiled
-def _tables(order, reach, least, most):
-    """``[K, H, W]`` extremes of the squares with sides of 2^k that begin at every pixel, as far as there are pixels."""
-    height, width = order.shape
-    least[0], most[0] = order, reach
+def _set(row, value):
+    for n in range(len(row)):
+        row[n] = value
+
+
+@_compiled
+def _copy(row, into):
+    for n in range(len(row)):
+        into[n] = row[n]
+
+
+@_compiled
+def _tables(least, most, size):
+    """From the first of ``[K, N N]`` extremes those of the squares with sides of 2^k that begin at every place."""
     for k in range(1, len(least)):
-        side = 1 << (k - 1)
-        for y in range(height):
-            below = min(y + side, height - 1)
-            upper, lower, row = least[k - 1, y], least[k - 1, below], least[k, y]
-            for x in range(width):
-                row[x] = min(upper[x], lower[x])
-            # From the left, so that what is to the right is of the rows alone.
-            for x in range(width - side):
-                row[x] = min(row[x], row[x + side])
-            high, deep, line = most[k - 1, y], most[k - 1, below], most[k, y]
-            for x in range(width):
-                line[x] = max(high[x], deep[x])
-            for x in range(width - side):
-                line[x] = max(line[x], line[x + side])
+        right = 1 << (k - 1)
+        down = right * size
+        # Over the ends of rows, where squares mean nothing: one long loop.
+        places = (size - (1 << k)) * (size + 1) + 1
+        one, two, three, four = least[k - 1], least[k - 1, right:], least[k - 1, down:], least[k - 1, down + right :]
+        lower = least[k]
+        for n in range(places):
+            lower[n] = min(min(one[n], two[n]), min(three[n], four[n]))
+        first, second, third, last = most[k - 1], most[k - 1, right:], most[k - 1, down:], most[k - 1, down + right :]
+        upper = most[k]
+        for n in range(places):
+            upper[n] = max(max(first[n], second[n]), max(third[n], last[n]))
 
 
 @_compiled
 def _rectangle(tables, is_most, y, x, down, right):
-    """The extreme of a table's numbers within so many rows and columns of a pixel."""
-    height, width = tables.shape[1:]
-    top, bottom = max(0, y - down), min(height, y + down + 1)
-    first, last = max(0, x - right), min(width, x + right + 1)
+    """The extreme of a table's numbers within so many rows and columns of a place."""
     k = 0
-    while 2 << k <= min(bottom - top, last - first):
+    while 2 << k <= 2 * min(down, right) + 1:
         k += 1
     side = 1 << k
-    table = tables[k]
-    found = table[top, first]
-    v = top
+    table, last_row, last_column = tables[k], y + down + 1 - side, x + right + 1 - side
+    found = table[y - down, x - right]
+    v = y - down
     while True:
-        u = first
+        u = x - right
         while True:
             value = table[v, u]
             found = max(found, value) if is_most else min(found, value)
-            if u == last - side:
+            if u == last_column:
                 break
-            u = min(u + side, last - side)
-        if v == bottom - side:
+            u = min(u + side, last_column)
+        if v == last_row:
             break
-        v = min(v + side, bottom - side)
+        v = min(v + side, last_row)
     return found
 
 
 @_compiled
 def _around(tables, is_most, y, x, reach):
-    """The extreme of all that lies around a pixel."""
+    """The extreme of all that lies around a place."""
     aside = (3 * reach + 3) // 4
     one, two = (_rectangle(tables, is_most, y, x, reach, aside), _rectangle(tables, is_most, y, x, aside, reach))
     return max(one, two) if is_most else min(one, two)
 
 
 @_compiled
-def _farthest_rows(first, last, order, reach, largest, out):
+def _farthest_tiles(first, last, order, reach, largest, out):
     height, width = order.shape
-    count = 1
-    while 1 << count <= 2 * largest + 1:
-        count += 1
+    tile = max(_TILE, 2 * largest)
+    across = (width + tile - 1) // tile
+    levels = 1
+    while 1 << levels <= 2 * largest + 1:
+        levels += 1
+    size = tile + 2 * largest
+    least, most = np.empty((levels, size, size), np.int32), np.empty((levels, size, size), np.int16)
+    side = 1 << (levels - 1)
+    aside = 2 * largest + 1 - side  # from the first square of that side to the last one in reach
     for job in range(first, last):
-        top, bottom = job * _ROWS, min((job + 1) * _ROWS, height)
-        start, stop = max(0, top - largest), min(height, bottom + largest)
-        least = np.empty((count, stop - start, width), np.int32)
-        most = np.empty((count, stop - start, width), np.int16)
-        _tables(order[start:stop], reach[start:stop], least, most)
+        top, left = job // across * tile, job % across * tile
+        bottom, right = min(top + tile, height), min(left + tile, width)
+        begin, end = max(0, left - largest), min(width, right + largest)
+        farthest, nearest = order[top, left], order[top, left]
+        for y in range(max(0, top - largest), min(height, bottom + largest)):
+            line = order[y, begin:end]
+            for x in range(len(line)):
+                farthest = min(farthest, line[x])
         for y in range(top, bottom):
-            for x in range(width):
-                own = order[y, x]
-                if _rectangle(least, False, y - start, x, largest, largest) == own:
-                    out[y, x] = own  # nothing farther is near, however far the blurs reach
-                    continue
+            line = order[y, left:right]
+            for x in range(len(line)):
+                nearest = max(nearest, line[x])
+            _copy(line, out[y, left:])
+        if farthest == nearest:
+            continue
+        for v in range(size):
+            y, u = v + top - largest, begin + largest - left
+            # What lies beyond the picture is never the extreme.
+            inside = 0 <= y < height
+            if not inside or end - begin < size:
+                _set(least[0, v], 2**31 - 1)
+                _set(most[0, v], 0)
+            if inside:
+                _copy(order[y, begin:end], least[0, v, u:])
+                _copy(reach[y, begin:end], most[0, v, u:])
+        _tables(least.reshape(levels, -1), most.reshape(levels, -1), size)
+        squares = least[levels - 1]
+        for y in range(top, bottom):
+            v = y - top
+            one, two = squares[v], squares[v + aside]
+            for x in range(left, right):
+                u = x - left
+                if min(min(one[u], one[u + aside]), min(two[u], two[u + aside])) == order[y, x]:
+                    continue  # nothing farther is near, however far the blurs reach
                 wide = reach[y, x]
                 while True:
-                    wider = _around(most, True, y - start, x, wide)
+                    wider = _around(most, True, v + largest, u + largest, wide)
                     if wider == wide:
                         break
                     wide = wider
-                out[y, x] = _around(least, False, y - start, x, wide)
+                out[y, x] = _around(least, False, v + largest, u + largest, wide)
 
 
 def farthest_seen(
@@ -116,5 +151,7 @@ def farthest_seen(
     for b in range(len(order)):
         reach = np.ascontiguousarray(reach_px[b], np.int16)
         largest = int(reach.max(initial=0))
-        share_out(_farthest_rows, -(-height // _ROWS), count, np.ascontiguousarray(order[b]), reach, largest, out[b])
+        tile = max(_TILE, 2 * largest)
+        jobs = -(-height // tile) * -(-width // tile)
+        share_out(_farthest_tiles, jobs, count, np.ascontiguousarray(order[b]), reach, largest, out[b])
     return out

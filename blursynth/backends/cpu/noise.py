@@ -249,9 +249,9 @@ def _guess_small(mean, w0, w2, size, count, pending):  # type: ignore[no-untyped
 
 
 @compiled
-def _sum_small(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
+def _sum_small(mean, w0, w2, size, count, pending, code, drawn, number):  # type: ignore[no-untyped-def]
     """Of what _guess_large left, what is better summed: drawn together, several pixels at a time."""
-    where, high, low, code = drawn[0], drawn[1], drawn[2], drawn[3].view(np.int32)
+    where, high, low = drawn[0], drawn[1], drawn[2]
     for i in range(size):
         lam = f4(mean[i])
         code[i] = np.int32((lam < SMALL_MEAN) | ((pending[i] == _RISE) & (lam < MOST_SUMMED)))
@@ -262,7 +262,7 @@ def _sum_small(mean, w0, w2, size, count, pending, drawn, number):  # type: igno
     for j in range(few):
         i = where[j]
         number[0, j], high[j], low[j] = mean[i], w0[i], w2[i]
-    _guess_small(number[0], high, low, few, number[1], code)
+    _guess_small(number[0], high, low, np.int64(few), number[1], code)
     for j in range(few):
         i = where[j]
         count[i], pending[i] = number[1, j], code[j]
@@ -422,12 +422,13 @@ def settle(mean, high, low, code, candidate):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[no-untyped-def]
+def counts(mean, w0, w2, size, count, state, drawn, number):  # type: ignore[no-untyped-def]
     """Poisson counts of ``size`` means with their words 0 and 2. False if a mean is out of range.
 
-    ``pending`` ``[CHUNK]`` int32, ``drawn`` ``[4, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype
+    ``state`` ``[2, CHUNK]`` int32, ``drawn`` ``[3, CHUNK]`` uint32 and ``number`` ``[2, CHUNK]`` of the image's dtype
     are scratch: allocated once per picture, since an allocation costs as much as fifty pixels.
     """
+    pending = state[0]
     kinds = np.int32(0)
     for i in range(size):
         kind = np.int32(1) if f4(mean[i]) < SMALL_MEAN else np.int32(2)
@@ -441,7 +442,7 @@ def counts(mean, w0, w2, size, count, pending, drawn, number):  # type: ignore[n
         for i in range(size):
             rises = np.int32(rises + np.int32(pending[i] == _RISE))
         if kinds == np.int32(3) or rises > _FEW:
-            _sum_small(mean, w0, w2, size, count, pending, drawn, number)
+            _sum_small(mean, w0, w2, size, count, pending, state[1], drawn, number)
     else:
         _guess_small(mean, w0, w2, size, count, pending)
     left = np.int32(0)
@@ -459,9 +460,9 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = mean.shape
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    pending, drawn, number = (
-        np.empty(CHUNK, np.int32),
-        np.empty((4, CHUNK), np.uint32),
+    state, drawn, number = (
+        np.empty((2, CHUNK), np.int32),
+        np.empty((3, CHUNK), np.uint32),
         np.empty((2, CHUNK), mean.dtype),
     )
     for b in range(batch):
@@ -471,7 +472,7 @@ def _poisson_image(mean, seed, origin, out):  # type: ignore[no-untyped-def]
                     size = min(CHUNK, width - left)
                     words(seed[b], PIXEL, c, origin[b, 0] + r, origin[b, 1] + left, size, w0, w1, w2, w3)
                     span = slice(left, left + size)
-                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], pending, drawn, number):
+                    if not counts(mean[b, c, r, span], w0, w2, size, out[b, c, r, span], state, drawn, number):
                         return False
     return True
 

@@ -62,8 +62,16 @@ def _piece_weights(u0, v0, u1, v1):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no-untyped-def]
-    """Add one path to ``canvas``, whose first pixel is (top, left)."""
+def _add(w00, w01, w10, w11, place, width, canvas):  # type: ignore[no-untyped-def]
+    canvas[place] += w00
+    canvas[place + 1] += w01
+    canvas[place + width] += w10
+    canvas[place + width + 1] += w11
+
+
+@compiled
+def _trace(path, share, shift_x, shift_y, top, left, width, canvas):  # type: ignore[no-untyped-def]
+    """Add one path to ``canvas``, rows of ``width`` pixels one after the other, whose first pixel is (top, left)."""
     # The current cell and what has been summed up for its four pixels.
     column, row = 0, 0
     a00, a01, a10, a11 = 0.0, 0.0, 0.0, 0.0
@@ -104,10 +112,7 @@ def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no
             c, r = math.floor(x0 + middle * dx), math.floor(y0 + middle * dy)
             if c != column or r != row:
                 if a00 + a01 + a10 + a11 > 0.0:
-                    canvas[row - top, column - left] += a00
-                    canvas[row - top, column - left + 1] += a01
-                    canvas[row - top + 1, column - left] += a10
-                    canvas[row - top + 1, column - left + 1] += a11
+                    _add(a00, a01, a10, a11, (row - top) * width + column - left, width, canvas)
                 a00, a01, a10, a11 = 0.0, 0.0, 0.0, 0.0
                 column, row = c, r
             # Rounding may put a crossing a hair outside the cell: the clip keeps every weight >= 0.
@@ -123,10 +128,7 @@ def _trace(path, share, shift_x, shift_y, top, left, canvas):  # type: ignore[no
             a11 += part * w11
             begin = end
     if a00 + a01 + a10 + a11 > 0.0:
-        canvas[row - top, column - left] += a00
-        canvas[row - top, column - left + 1] += a01
-        canvas[row - top + 1, column - left] += a10
-        canvas[row - top + 1, column - left + 1] += a11
+        _add(a00, a01, a10, a11, (row - top) * width + column - left, width, canvas)
 
 
 @compiled
@@ -145,16 +147,15 @@ def _rasterize(path, share, bounds, center):  # type: ignore[no-untyped-def]
         boxes[b, 2] = math.ceil(bounds[b, 3] - shift_y) + 3 - boxes[b, 0]
         boxes[b, 3] = math.ceil(bounds[b, 1] - shift_x) + 3 - boxes[b, 1]
         largest = max(largest, boxes[b, 2] * boxes[b, 3])
-    buffer = np.zeros(largest)
+    canvas = np.zeros(largest)
     capacity = 256 * batch
     dy, dx, weight = np.empty(capacity, np.int32), np.empty(capacity, np.int32), np.empty(capacity)
     count = 0
     for b in range(batch):
         top, left, height, width = boxes[b, 0], boxes[b, 1], boxes[b, 2], boxes[b, 3]
-        canvas = buffer[: height * width].reshape(height, width)
         shift_x = bounds[b, 4] if center else 0.0
         shift_y = bounds[b, 5] if center else 0.0
-        _trace(path[b], share[b if share.shape[0] > 1 else 0], shift_x, shift_y, top, left, canvas)
+        _trace(path[b], share[b if share.shape[0] > 1 else 0], shift_x, shift_y, top, left, width, canvas)
         for row in range(height):
             if count + width > capacity:
                 capacity = 2 * capacity + width
@@ -167,11 +168,11 @@ def _rasterize(path, share, bounds, center):  # type: ignore[no-untyped-def]
                     wider_dy[i], wider_dx[i], wider[i] = dy[i], dx[i], weight[i]
                 dy, dx, weight = wider_dy, wider_dx, wider
             for column in range(width):
-                value = canvas[row, column]
+                value = canvas[row * width + column]
                 if value > 0.0:
                     dy[count], dx[count], weight[count] = row + top, column + left, value
                     count += 1
-                    canvas[row, column] = 0.0
+                    canvas[row * width + column] = 0.0
         start[b + 1] = count
     return start, dy[:count].copy(), dx[:count].copy(), weight[:count].copy()
 

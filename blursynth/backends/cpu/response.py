@@ -114,10 +114,10 @@ def _settle(image, exact, levels, size, out, doubtful):  # type: ignore[no-untyp
 
 
 @compiled
-def _start_of_code(code, levels, exact, guess):  # type: ignore[no-untyped-def]
-    """The least light of the guess's type, 0 to 1, that has this code or a higher one, which white must have."""
+def _start_of_code(code, levels, exact, guess, eps):  # type: ignore[no-untyped-def]
+    """The least light of the guess's type (of precision ``eps``), 0 to 1, with this code or a higher one, as white."""
     number = type(guess)
-    low, high, width = guess, guess, np.float64(np.finfo(number).eps)
+    low, high, width = guess, guess, eps
     while low > number(0) and _exact_code(low, exact, levels) >= code:
         low = number(guess * max(1.0 - width, 0.0))
         width *= 8.0
@@ -141,7 +141,7 @@ def _bin(light):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _fill_bins(exact, levels, below, start):  # type: ignore[no-untyped-def]
+def _fill_bins(exact, levels, below, start, eps):  # type: ignore[no-untyped-def]
     """The code below each bin, ``below``, and where the next one begins in it, ``start``; NaN if it does not.
 
     False if the curve falls somewhere, or two codes begin in one bin.
@@ -150,7 +150,8 @@ def _fill_bins(exact, levels, below, start):  # type: ignore[no-untyped-def]
     for node in range(exact.size - 1):
         if not exact[node] <= exact[node + 1]:
             return False
-    start[:] = number(np.nan)  # which no light reaches, not even infinite
+    for i in range(start.size):
+        start[i] = number(np.nan)  # which no light reaches, not even infinite
     last = exact.size - 2
     node = 0
     for code in range(1, np.int64(_exact_code(1.0, exact, levels)) + 1):
@@ -159,7 +160,7 @@ def _fill_bins(exact, levels, below, start):  # type: ignore[no-untyped-def]
             node += 1
         rise = exact[node + 1] - exact[node]
         place = (node + ((value - exact[node]) / rise if rise > 0.0 else 0.0)) / last
-        light = _start_of_code(code, levels, exact, number(min(max(place, 0.0), 1.0) ** 4))
+        light = _start_of_code(code, levels, exact, number(min(max(place, 0.0), 1.0) ** 4), eps)
         if start[_bin(light)] >= number(0):
             return False
         start[_bin(light)] = light
@@ -223,7 +224,7 @@ def _decode_blocks(first, last, image, tables, out):  # type: ignore[no-untyped-
 
 
 @compiled
-def _encode_blocks(first, last, image, tables, exact, levels, plan, below, starts, out):  # type: ignore[no-untyped-def]
+def _encode_blocks(first, last, image, tables, exact, levels, eps, plan, below, starts, out):  # type: ignore[no-untyped-def]
     """``plan[b]`` is the row of ``below`` and ``starts`` with the bins of a picture, or -1 if it is done without."""
     number = image.dtype.type
     blocks = (image.shape[1] + _BLOCK - 1) // _BLOCK
@@ -241,7 +242,7 @@ def _encode_blocks(first, last, image, tables, exact, levels, plan, below, start
                 span = slice(start, start + size)
                 _encode_by_bins(image[b, span], below[plan[b]], starts[plan[b]], codes, bins, size, out[b, span])
             continue
-        bound = number(_error_bound(exact[t], levels[b], np.finfo(number).eps))
+        bound = number(_error_bound(exact[t], levels[b], eps))
         for start in range(begin, end, _CHUNK):
             size = min(_CHUNK, end - start)
             span = slice(start, start + size)
@@ -292,6 +293,7 @@ def response_encode(
         np.ascontiguousarray(exact, pixels.dtype),
         exact,
         tops,
+        float(np.finfo(pixels.dtype).eps),
         *_bins(exact, tops.tolist(), pixels.dtype),
         out,
     )
@@ -314,12 +316,12 @@ def _bins(
     """The rows of each picture's bins, or -1; and the bins: the codes below them, and where the next one begins."""
     rows: dict[tuple[int, int], int] = {}
     below, starts = np.empty((len(levels), _BINS), np.uint8), np.empty((len(levels), _BINS), dtype)
-    plan = np.full(len(levels), -1)
+    plan, eps = np.full(len(levels), -1), float(np.finfo(dtype).eps)
     for b, most in enumerate(levels):
         t = b if len(exact) > 1 else 0
         if (t, most) not in rows:
             row = len(set(rows.values()) - {-1})
             fits = 0 < most <= _MOST_BINNED
-            rows[t, most] = row if fits and _fill_bins(exact[t], most, below[row], starts[row]) else -1
+            rows[t, most] = row if fits and _fill_bins(exact[t], most, below[row], starts[row], eps) else -1
         plan[b] = rows[t, most]
     return plan, below, starts

@@ -115,8 +115,8 @@ def _difference(means, parts, values, share, size, out):  # type: ignore[no-unty
 def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-untyped-def]
     batch, channels, height, width = shape
     most = 0
-    for b in range(batch):
-        most = max(most, radii[b])
+    for plane in range(batch * channels):
+        most = max(most, radii[plane] if strength[plane] > 0 else 0)
     number = image.dtype.type
     down, across = (height + _TILE_HEIGHT - 1) // _TILE_HEIGHT, (width + _TILE_WIDTH - 1) // _TILE_WIDTH
     tile_height, tile_width = (height + down - 1) // down, (width + across - 1) // across
@@ -128,16 +128,15 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
     line = np.zeros(pitch + 2 * most + _UNROLLED, image.dtype)
     for job in range(begin, end):
         plane, rest = job // (down * across), job % (down * across)
-        b = plane // channels
         top, left = rest // across * tile_height, rest % across * tile_width
         rows, columns = min(tile_height, height - top), min(tile_width, width - left)
         start = plane * height * width
-        if strength[b] == 0:
+        if strength[plane] == 0:
             for r in range(rows):
                 at = start + (top + r) * width + left
                 out[at : at + columns] = number(0)
             continue
-        radius = radii[b]
+        radius = radii[plane]
         share = number(1 / ((2 * radius + 1) * (2 * radius + 1)))
         high, wide = rows + 6 * radius, columns + 6 * radius
         fill_patch(
@@ -153,7 +152,7 @@ def _tiles(begin, end, image, shape, strength, radii, out):  # type: ignore[no-u
         _window_sums(first, pitch, radius, high, wide, line, second)
         for r in range(high):
             at, inner = r * pitch, (r + radius) * pitch + radius
-            _weigh(second[at:], means[inner:], strength[b], share, _whole(wide), first[at:])
+            _weigh(second[at:], means[inner:], strength[plane], share, _whole(wide), first[at:])
         _window_sums(first, pitch, radius, rows, columns, line, means)
         _window_sums(second, pitch, radius, rows, columns, line, first)
         for r in range(rows):
@@ -172,11 +171,11 @@ def self_guided(
     check_image(image)
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     batch, channels, height, width = image.shape
-    strength, radius_px = check_guided(strength, radius_px, batch)
+    strength, radius_px = check_guided(strength, radius_px, (batch, channels))
     out = np.empty_like(image)
     jobs = batch * channels * -(-height // _TILE_HEIGHT) * -(-width // _TILE_WIDTH)
     share_out(
         _tiles, jobs, threads_to_use(threads) if image.size > _THREAD_PAYS else 1,
-        image.reshape(-1), image.shape, (strength**2).astype(image.dtype), radius_px, out.reshape(-1),
+        image.reshape(-1), image.shape, (strength**2).astype(image.dtype).ravel(), radius_px.ravel(), out.reshape(-1),
     )  # fmt: skip
     return out

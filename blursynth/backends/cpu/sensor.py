@@ -48,6 +48,7 @@ _THREAD_PAYS_PX = 200_000
 
 # Columns of the table of numbers per picture.
 _WHITE, _FULL, _READ, _GAIN, _TOP, _DARK, _PRNU, _DSNU, _SHAPE, _SCALE = range(10)
+_MOST = 10  # added here, since it depends on the kind of numbers
 
 
 # Rows are addressed as a flat array and a start: slices of four axes take the compiler seconds. Loops go over views
@@ -181,9 +182,9 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
     area = height * width
     w0, w1 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
     w2, w3 = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
-    pending, drawn, number = (
-        np.empty(CHUNK, np.int32),
-        np.empty((4, CHUNK), np.uint32),
+    state, drawn, number = (
+        np.empty((2, CHUNK), np.int32),
+        np.empty((3, CHUNK), np.uint32),
         np.empty((2, CHUNK), image.dtype),
     )
     mean, count, offset = np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype), np.empty(CHUNK, image.dtype)
@@ -201,7 +202,7 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         dark, prnu, dsnu = numbers[b, _DARK], numbers[b, _PRNU], numbers[b, _DSNU]
         shape_of_tails, scale = np.float32(numbers[b, _SHAPE]), np.float32(numbers[b, _SCALE])
-        most = image.dtype.type(MAX_MEAN) if shot[b] else image.dtype.type(np.finfo(image.dtype).max)
+        most = numbers[b, _MOST]
         begin = job % bands * _BAND
         end = min(height, begin + _BAND)
         for top_row in range(begin, end, together):
@@ -241,7 +242,7 @@ def _sensor_bands(  # type: ignore[no-untyped-def]
                         at = slice(r * span, (r + 1) * span)
                         words(seed[b], PIXEL, channel, row_0 + r, column_0, span, w0[at], w1[at], w2[at], w3[at])
                 if shot[b]:
-                    fine = counts(mean, w0, w2, size, count, pending, drawn, number)
+                    fine = counts(mean, w0, w2, size, count, state, drawn, number)
                 else:
                     fine = _first_bad(mean, most, size) < 0
                 if not fine:
@@ -307,6 +308,8 @@ def sensor(
     if out.size == 0:
         return out
     numbers, mix, black = (each(table).astype(image.dtype) for table in _tables(parameters, shape[1], mosaic))
+    most = np.where(parameters.shot_noise, MAX_MEAN, np.finfo(image.dtype).max).astype(image.dtype)
+    numbers = np.column_stack([numbers, each(most)])
     row = np.zeros(math.prod(shape[:3]), image.dtype)
     if parameters.row_noise_e.any():
         _row_noise(shape, each(parameters.row_noise_e), seed, origin, row)

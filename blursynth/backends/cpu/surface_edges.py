@@ -1,7 +1,7 @@
 """What lies on both sides of the edges of nearer surfaces; the same as the definition, pixel by pixel.
 
-The nearest edge pixel is found in two passes, down the columns and along the rows, up to the farthest that matters;
-blocks of the picture without an edge in reach are skipped.
+The nearest edge pixel is found in two passes, down the columns and along the rows, where the nearest ones of every
+column are held against those of the pixels that they matter to.
 """
 
 # numba carries no types.
@@ -39,33 +39,32 @@ __all__ = ["surface_edges", "surface_slope"]
 _compiled = compiled(fastmath={"contract"})
 
 _NEAR, _FAR = 1, 2
-_BLOCK, _CELL = 64, 8  # columns
-_NOWHERE = 2**20  # px off: no column is left on that side
-# What the searches need of an edge pixel, and of a cell of columns.
-_ROW, _BETWEEN, _MATTERS, _LEVEL, _AT_ROW, _AT_COLUMN = range(6)
-_HIGH, _LOW, _MOST = range(3)
-_NO_ROW = 2**30  # squared px to an edge pixel where a column has none
+# What the searches need of an edge pixel.
+_ROW, _COLUMN, _BETWEEN, _MATTERS, _LEVEL = range(5)
+# First bits of what the number of a nearest edge pixel consists of; pictures have less than 2^20 columns and rows.
+_SIDE, _COLUMNS, _SQUARED = 1, 2, 22
+_NONE = 2**63 - 1
+_ROWS = 64  # of a job
 
 
 @_compiled
 def _stands_out(level, y, x, step):
     """Whether a step is large compared with the unevenness of the level around it, see the definition."""
     height, width = level.shape
-    even, count = 0, 0
     top, bottom = max(0, y - UNEVEN_REACH_PX), min(height, y + UNEVEN_REACH_PX + 1)
     left, right = max(0, x - UNEVEN_REACH_PX), min(width, x + UNEVEN_REACH_PX + 1)
-    most = UNEVEN_SHARE * step
+    rows, columns = bottom - top, right - left
+    enough = EVEN_AT_LEAST * (rows * max(columns - 2, 0) + columns * max(rows - 2, 0))
+    most, even = UNEVEN_SHARE * step, 0
     for v in range(top, bottom):
-        for u in range(left, right):
-            if left < u < right - 1:
-                count += 1
-                if abs(level[v, u - 1] - 2.0 * level[v, u] + level[v, u + 1]) <= most:
-                    even += 1
-            if top < v < bottom - 1:
-                count += 1
-                if abs(level[v - 1, u] - 2.0 * level[v, u] + level[v + 1, u]) <= most:
-                    even += 1
-    return even >= EVEN_AT_LEAST * count
+        for u in range(left + 1, right - 1):
+            even += abs(level[v, u - 1] - 2.0 * level[v, u] + level[v, u + 1]) <= most
+        if top < v < bottom - 1:
+            for u in range(left, right):
+                even += abs(level[v - 1, u] - 2.0 * level[v, u] + level[v + 1, u]) <= most
+        if even >= enough:  # mostly after a few rows
+            return True
+    return False
 
 
 @_compiled
@@ -86,81 +85,117 @@ def _extreme(level, y, x, reach):
 @_compiled
 def _edge_rows(first, last, level, jump, uneven, edge, beside, behind):
     height, width = level.shape
-    most, least = np.empty(width), np.empty(width)
+    most, least = np.empty(width + 2), np.empty(width + 2)
+    words = np.zeros((width + 7) // 8, np.uint64)
+    flags = words.view(np.uint8)
     for y in range(first, last):
-        edge[y] = 0
-        # First the extremes of the columns, which the compiler makes vectors of, and most rows need nothing else.
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        # First which pixels have a step, as vectors: most rows have none, and nothing else is needed there.
+        above, here, below = level[max(y - 1, 0)], level[y], level[min(y + 1, height - 1)]
         for x in range(width):
-            most[x] = max(max(level[above, x], level[y, x]), level[below, x])
-            least[x] = min(min(level[above, x], level[y, x]), level[below, x])
+            most[x + 1] = max(max(above[x], here[x]), below[x])
+            least[x + 1] = min(min(above[x], here[x]), below[x])
+        most[0], most[width + 1], least[0], least[width + 1] = most[1], most[width], least[1], least[width]
         for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            own = level[y, x]
-            down = own - min(min(least[left], least[x]), least[right])
-            up = max(max(most[left], most[x]), most[right]) - own
-            if down > jump or up > jump:
-                if down > jump and (not uneven or _stands_out(level, y, x, down)):
-                    edge[y, x] |= _NEAR
-                    behind[y, x] = _extreme(level, y, x, 1)[1]
-                if up > jump and (not uneven or _stands_out(level, y, x, up)):
-                    edge[y, x] |= _FAR
-                    beside[y, x] = _extreme(level, y, x, 1)[0]
+            down = here[x] - min(min(least[x], least[x + 1]), least[x + 2])
+            up = max(max(most[x], most[x + 1]), most[x + 2]) - here[x]
+            edge[y, x] = 0
+            flags[x] = max(down, up) > jump
+        for n in range(len(words)):
+            if words[n] == 0:
+                continue
+            for x in range(8 * n, min(8 * n + 8, width)):
+                if flags[x]:
+                    nearest, farthest = _extreme(level, y, x, 1)
+                    down = here[x] - level[farthest // width, farthest % width]
+                    up = level[nearest // width, nearest % width] - here[x]
+                    if down > jump and (not uneven or _stands_out(level, y, x, down)):
+                        edge[y, x] |= _NEAR
+                    if up > jump and (not uneven or _stands_out(level, y, x, up)):
+                        edge[y, x] |= _FAR
+                    beside[y, x], behind[y, x] = nearest, farthest
 
 
 @_compiled
-def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pure, hidden):
+def _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness):
+    """The pixels around that are at no edge: how many of the surface in front (0), and of the one behind (1)."""
+    height, width = level.shape
+    levels, edges, by_place = level.reshape(-1), edge.reshape(-1), weights.reshape(-1)
+    left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
+    fronts = backs = np.uint64(0)
+    for v in range(max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)):
+        # Places that cannot be negative need no look at their sign.
+        place = np.uint64(v * width + left)
+        n = np.uint64((v - y + PURE_REACH_PX) * len(weights) + left - x + PURE_REACH_PX)
+        for _ in range(right - left):
+            if edges[place] == 0:
+                # Without branches, which nobody could predict: what does not count is written over.
+                own, weight = levels[place], by_place[n]
+                around[0, fronts], around[1, backs] = place, place
+                closeness[0, fronts], closeness[1, backs] = weight, weight
+                counts = (own >= least) & (own <= most)
+                fronts += np.uint64(counts & (own > middle))
+                backs += np.uint64(counts & (own <= middle))
+            place += np.uint64(1)
+            n += np.uint64(1)
+    return fronts, backs
+
+
+@_compiled
+def _statistics(flat, around, closeness, side, count, mean):
+    """The mean of a side's colors; returns their variance, of all channels together, and the nearest place."""
+    channels = len(flat)
+    variance, nearest = 0.0, -1
+    mean[side] = 0.0
+    for c in range(0, channels if count else 0, 3):  # three at a time, or else each waits for its own sum
+        d, e = min(c + 1, channels - 1), min(c + 2, channels - 1)
+        one, two, three = flat[c], flat[d], flat[e]
+        a = b = g = total = closest = 0.0
+        for n in range(count):
+            place, weight = np.uint32(around[side, n]), closeness[side, n]
+            a, b, g = a + weight * one[place], b + weight * two[place], g + weight * three[place]
+            total += weight
+            nearest = int(place) if weight > closest else nearest
+            closest = max(closest, weight)
+        a, b, g = a / total, b / total, g / total
+        mean[side, c], mean[side, d], mean[side, e] = a, b, g
+        i = j = k = 0.0
+        for n in range(count):
+            place, weight = np.uint32(around[side, n]), closeness[side, n]
+            i += weight * (one[place] - a) ** 2
+            j += weight * (two[place] - b) ** 2
+            k += weight * (three[place] - g) ** 2
+        variance += (i + (j if d > c else 0.0) + (k if e > d else 0.0)) / total
+    return variance, nearest
+
+
+@_compiled
+def _mixed_rows(first, last, image, level, edge, nearer, farther, jump, missing, front, share, pure, hidden):
     """Edge pixels explained by the unmixed colors of the two surfaces."""
-    channels, height, width = image.shape
-    flat = image.reshape(channels, -1)
-    mean, variance, weight = np.zeros((2, channels)), np.zeros(2), np.zeros(2)
-    nearest = np.empty(2, np.int64)
-    best = np.empty(2, np.int64)
-    around, sides = np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64), np.empty((2 * PURE_REACH_PX + 1) ** 2, np.int64)
-    closeness = np.empty(len(around))
-    weights = 1.0 / (1.0 + np.arange(2 * PURE_REACH_PX**2 + 1))
+    channels, _, width = image.shape
+    flat, levels = image.reshape(channels, -1), level.reshape(-1)
+    mean, variance, nearest = np.zeros((2, channels)), np.zeros(2), np.empty(2, np.int64)
+    side_px = 2 * PURE_REACH_PX + 1
+    around, closeness = np.empty((2, side_px * side_px), np.int32), np.empty((2, side_px * side_px))
+    weights = np.empty((side_px, side_px))
+    for v in range(side_px):
+        for u in range(side_px):
+            weights[v, u] = 1.0 / (1.0 + (v - PURE_REACH_PX) ** 2 + (u - PURE_REACH_PX) ** 2)
     for y in range(first, last):
         for x in range(width):
             if edge[y, x] == 0:
                 continue
-            count = 0
-            high, low = _extreme(level, y, x, 1)
             own = level[y, x]
             # What hides something is in front, whatever hides a part of it elsewhere.
             hides = edge[y, x] & _NEAR
-            front_level = own if hides else level[high // width, high % width]
-            back_level = level[low // width, low % width] if hides else own
+            front_level = own if hides else levels[nearer[y, x]]
+            back_level = levels[farther[y, x]] if hides else own
             middle = 0.5 * (front_level + back_level)
             allowed = max(jump, 0.5 * (front_level - back_level))
-            mean[:], variance[:], weight[:], nearest[:], best[:] = 0.0, 0.0, 0.0, -1, 2**62
-            top, bottom = max(0, y - PURE_REACH_PX), min(height, y + PURE_REACH_PX + 1)
-            left, right = max(0, x - PURE_REACH_PX), min(width, x + PURE_REACH_PX + 1)
-            for v in range(top, bottom):
-                for u in range(left, right):
-                    if edge[v, u] != 0 or not back_level - allowed <= level[v, u] <= front_level + allowed:
-                        continue
-                    side = 0 if level[v, u] > middle else 1
-                    squared = (v - y) * (v - y) + (u - x) * (u - x)
-                    w, place = weights[squared], v * width + u
-                    sides[count], around[count], closeness[count] = side, place, w
-                    count += 1
-                    weight[side] += w
-                    for c in range(channels):
-                        mean[side, c] += w * flat[c, place]
-                    if squared < best[side]:
-                        best[side], nearest[side] = squared, place
-            for side in range(2):
-                if nearest[side] >= 0:
-                    for c in range(channels):
-                        mean[side, c] /= weight[side]
-            for n in range(count):
-                side = sides[n]
-                for c in range(channels):
-                    variance[side] += closeness[n] * (flat[c, around[n]] - mean[side, c]) ** 2
+            least, most = back_level - allowed, front_level + allowed
+            fronts, backs = _unmixed(level, edge, y, x, least, middle, most, weights, around, closeness)
+            variance[0], nearest[0] = _statistics(flat, around, closeness, 0, fronts, mean)
+            variance[1], nearest[1] = _statistics(flat, around, closeness, 1, backs, mean)
             thin_front = nearest[0] < 0
-            for side in range(2):
-                if nearest[side] >= 0:
-                    variance[side] /= weight[side]
             lost = False
             for turn in range(2):
                 side = 1 - turn
@@ -181,7 +216,7 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                 bright += mean[0, c] * mean[0, c] + mean[1, c] * mean[1, c]
                 along += (image[c, y, x] - mean[1, c]) * difference
                 contrast += difference * difference
-            side_share = 1.0 if level[y, x] > middle else 0.0
+            side_share = 1.0 if own > middle else 0.0
             doubt = SMALLEST_CONTRAST * bright + TRUST * (variance[0] + variance[1]) + 1e-300
             a = min(1.0, max(0.0, (along + doubt * side_share) / (contrast + doubt)))
             spread = variance[0 if side_share == 1.0 else 1] / channels
@@ -208,12 +243,22 @@ def _mixed_rows(first, last, image, level, edge, jump, missing, front, share, pu
                         break
             if a == 0.0 and not missing and not hides:
                 continue  # nothing is mixed in, and nothing counts as missing: a pixel like others
-            nearest_front, squared = -1, 2**62
-            for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
-                for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
-                    if level[v, u] > middle and (v - y) * (v - y) + (u - x) * (u - x) < squared:
-                        squared, nearest_front = (v - y) * (v - y) + (u - x) * (u - x), v * width + u
+            nearest_front = y * width + x if own > middle else _nearest_above(level, y, x, middle)
             front[y, x], share[y, x], pure[y, x], hidden[y, x] = nearest_front, a, nearest[0], nearest[1]
+
+
+@_compiled
+def _nearest_above(level, y, x, middle):
+    """The nearest pixel of a higher level, of several the first by rows; there is one beside this one."""
+    height, width = level.shape
+    best = 2**30
+    for v in range(max(0, y - FRONT_REACH_PX), min(height, y + FRONT_REACH_PX + 1)):
+        for u in range(max(0, x - FRONT_REACH_PX), min(width, x + FRONT_REACH_PX + 1)):
+            down, right = v - y, u - x
+            # Distance first, then place by rows, in one number.
+            number = ((down * down + right * right) * 16 + down + 8) * 16 + right + 8
+            best = min(best, number if level[v, u] > middle else 2**30)
+    return (y + (best // 16) % 16 - 8) * width + x + best % 16 - 8
 
 
 @_compiled
@@ -237,246 +282,126 @@ def _thin(image, level, y, x, middle, side, reach, other, known):
 
 
 @_compiled
-def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, number, facts):
-    """The edge pixels of a kind, numbered by row; and what the searches need of each.
+def _facts_of(edge, kind, nearest, farthest, level, deep, wide, jump, slack, starts, facts):
+    """The edge pixels of a kind, by row, ``starts`` the first of each; and what the searches need of them.
 
-    For near sides, beyond which something continues: the row, the level above which a pixel is of the surface that ends
-    there, the squared distance up to which what continues may be seen, the pixel's level, and row and column of the
-    surface behind. For far sides, beyond which a surface is missing: the row, the level below which a pixel is not of
-    that surface, the squared distance up to which that matters, and level, row and column of the pixel that shows it.
+    For near sides, beyond which something continues: row and column, the level above which a pixel is of the surface
+    that ends there, the squared distance up to which what continues may be seen, and the pixel's level. For far sides,
+    beyond which a surface is missing: row and column, the level below which a pixel is not of that surface, the squared
+    distance up to which that matters, and the surface's level.
     """
     height, width = edge.shape
+    levels, kinds = level.reshape(-1), edge.reshape(-1)
+    words = kinds[: kinds.size // 8 * 8].view(np.uint64)
+    starts[:] = 0
     count = 0
-    for y in range(height):
-        for x in range(width):
-            number[y, x] = -1
-            if edge[y, x] & kind == 0:
+    for n in range(0, kinds.size, 8):
+        if n // 8 < words.size and words[n // 8] == 0:
+            continue
+        for place in range(n, min(n + 8, kinds.size)):
+            if kinds[place] & kind == 0:
                 continue
-            front, behind = (y, x), (y, x)
+            y, x = place // width, place % width
             if kind == _NEAR:
-                behind = farthest[y, x] // width, farthest[y, x] % width
-                most = deep[y, x] + deep[behind] if deep.size else level[front] - level[behind]
-                other = behind
+                front, behind = place, int(farthest[y, x])
+                most = deep[y, x] + deep[behind // width, behind % width] if deep.size else level[y, x] - levels[behind]
             else:
-                front = nearest[y, x] // width, nearest[y, x] % width
-                most, other = wide[front], front
-            step = level[front] - level[behind]
-            between = min(jump, 0.5 * step)
-            facts[count, _ROW], facts[count, _MATTERS] = y, (most + slack) ** 2
-            facts[count, _BETWEEN] = level[behind] + between if kind == _NEAR else level[front] - between
-            facts[count, _LEVEL], facts[count, _AT_ROW], facts[count, _AT_COLUMN] = level[front], other[0], other[1]
-            number[y, x] = count
+                front, behind = int(nearest[y, x]), place
+                most = wide[front // width, front % width]
+            between = min(jump, 0.5 * (levels[front] - levels[behind]))
+            facts[count, _ROW], facts[count, _COLUMN], facts[count, _MATTERS] = y, x, (most + slack) ** 2
+            facts[count, _BETWEEN] = levels[behind] + between if kind == _NEAR else levels[front] - between
+            facts[count, _LEVEL] = levels[front]
+            starts[y + 1] += 1
             count += 1
+    for y in range(height):
+        starts[y + 1] += starts[y]
 
 
 @_compiled
-def _counts(y, x, column, n, facts, near, own, jump, steep):
-    """Whether an edge pixel is one that is looked for: of the pixel's surface, or of one that is missing at it."""
-    down, right = facts[n, _ROW] - y, column - x
-    squared = down * down + right * right
-    if squared > facts[n, _MATTERS]:
-        return False
+def _counts(near, at, between, own, squared, jump, steep):
+    """Whether an edge pixel near enough is one that is looked for: of a pixel's surface, or of one missing there."""
     if near:
-        beyond = abs(facts[n, _LEVEL] - own) - jump
-        return own > facts[n, _BETWEEN] and (beyond <= 0.0 or beyond * beyond <= steep * steep * squared)
-    return own < facts[n, _BETWEEN]
+        beyond = max(abs(at - own) - jump, 0.0)
+        return (own > between) & (beyond * beyond <= steep * steep * squared)
+    return own < between
 
 
 @_compiled
-def _ends_in_columns(first, last, level, number, facts, near, jump, steep, ends):
-    """In every column the nearest edge pixels above and below, where they count for the pixel; -1 for none."""
-    height = level.shape[0]
-    one = np.empty(last - first, np.int32)
+def _nearest_ends(first, last, level, own, starts, facts, reach, near, jump, steep, latest, columns, best):
+    """For every pixel of some rows the nearest edge pixel that counts, in any column, as a number.
+
+    In every column the nearest ones above (or at) a row and below it, where they count, pass over the pixels of that
+    row that they matter to, whose levels are ``own``. Numbers hold the squared distance, the columns between, on which
+    side and in which direction, so that the least one is of the nearest; of two equally near ones it is the one in the
+    nearer column, then the right one, then the upper one.
+    """
+    height = len(level)
     for turn in range(2):
-        one[:] = -1
-        for line in range(height):
-            y = line if turn == 0 else height - 1 - line
-            for x in range(first, last):
-                if number[y, x] >= 0:
-                    one[x - first] = number[y, x]
-                n = one[x - first]
-                there = n >= 0 and _counts(y, x, x, n, facts, near, level[y, x], jump, steep)
-                ends[turn, y, x] = n if there else -1
-
-
-@_compiled
-def _gaps(above, below, gap):
-    """How far it is from every column to the nearest one with an edge pixel in reach; returns whether there is one."""
-    width = above.size
-    last = -(2**30)
-    for x in range(width):
-        if above[x] >= 0 or below[x] >= 0:
-            last = x
-        gap[x] = x - last
-    if last < 0:
-        return False
-    last = 2**30
-    for x in range(width - 1, -1, -1):
-        if above[x] >= 0 or below[x] >= 0:
-            last = x
-        gap[x] = min(gap[x], last - x)
-    return True
-
-
-@_compiled
-def _cells(above, below, y, facts, rows, cells):
-    """Of every column the squared distance of its nearest edge pixel, and the bounds of every cell of columns.
-
-    These are the highest and the lowest level of the surfaces that end there, and the largest squared distance at which
-    that matters.
-    """
-    cells[:, _HIGH], cells[:, _LOW], cells[:, _MOST] = -np.inf, np.inf, 0.0
-    rows[:] = _NO_ROW
-    for x in range(above.size):
-        cell = x // _CELL
-        for turn in range(2):
-            n = above[x] if turn == 0 else below[x]
-            if n >= 0:
-                at, down = facts[n, _LEVEL], np.int32(facts[n, _ROW]) - y
-                rows[x] = min(rows[x], down * down)
-                cells[cell, _HIGH], cells[cell, _LOW] = max(cells[cell, _HIGH], at), min(cells[cell, _LOW], at)
-                cells[cell, _MOST] = max(cells[cell, _MOST], facts[n, _MATTERS])
-
-
-@_compiled
-def _blocks(cells, reach, blocks):
-    """The same bounds of all that is in reach of every block of 64 columns."""
-    around, across = reach // _CELL + 1, _BLOCK // _CELL
-    for n in range(len(blocks)):
-        blocks[n, _HIGH], blocks[n, _LOW], blocks[n, _MOST] = -np.inf, np.inf, 0.0
-        for m in range(max(0, n * across - around), min(len(cells), (n + 1) * across + around)):
-            blocks[n, _HIGH] = max(blocks[n, _HIGH], cells[m, _HIGH])
-            blocks[n, _LOW] = min(blocks[n, _LOW], cells[m, _LOW])
-            blocks[n, _MOST] = max(blocks[n, _MOST], cells[m, _MOST])
-
-
-@_compiled
-def _search_row(above, below, y, facts, search, reach):
-    """Fill what the searches of a row need; returns whether there is an edge pixel to be found."""
-    gap, rows, cells, blocks = search
-    if not _gaps(above, below, gap):
-        return False
-    _cells(above, below, y, facts, rows, cells)
-    _blocks(cells, reach, blocks)
-    return True
-
-
-@_compiled
-def _least(rows, first, x):
-    """The least squared distance from a column to the edge pixels of a cell, which begins at another one."""
-    least = np.int32(2**31 - 1)
-    for n in range(_CELL):
-        step = np.int32(first + n - x)
-        least = min(least, np.int32(step * step + rows[first + n]))
-    return least
-
-
-@_compiled
-def _none_in(bounds, least, near, own, most_apart):
-    """Whether no surface that ends in a cell of columns can be the one that is looked for."""
-    if least > bounds[_MOST]:
-        return True
-    if near:
-        return bounds[_HIGH] < own - most_apart or bounds[_LOW] > own + most_apart
-    return bounds[_HIGH] <= own
-
-
-@_compiled
-def _nearest_end(y, x, gap, above, below, rows, cells, most_squared, facts, near, own, jump, steep):
-    """The nearest edge pixel in any column that counts for a pixel: its number and column; -1 for none.
-
-    Of two equally near ones the one in the nearer column is taken, then the right one, then the upper one.
-    """
-    best, found, column = np.int64(math.ceil(most_squared)), -1, -1
-    most_apart = jump + steep * math.sqrt(most_squared) if near else 0.0
-    right = left = x // _CELL
-    if gap > 0:
-        right, left = (x + gap) // _CELL, (x - gap) // _CELL
-    if left == right:
-        left -= 1
-    while True:
-        to_right, to_left = max(right * _CELL - x, 0), x - left * _CELL - (_CELL - 1)
-        if right >= len(cells):
-            to_right = _NOWHERE
-        if left < 0:
-            to_left = _NOWHERE
-        step = min(to_right, to_left)
-        if step >= _NOWHERE or step * step > best:
-            break
-        if to_right <= to_left:
-            cell = right
-            right += 1
-        else:
-            cell = left
-            left -= 1
-        least = _least(rows, cell * _CELL, x)
-        if least > best or _none_in(cells[cell], least, near, own, most_apart):
-            continue
-        for u in range(cell * _CELL, min((cell + 1) * _CELL, above.size)):
-            if (u - x) * (u - x) + rows[u] > best:
-                continue
-            # The nearer one first, of two as near the upper one.
-            one, two = above[u], below[u]
-            if one < 0 or (two >= 0 and facts[two, _ROW] - y < y - facts[one, _ROW]):
-                one, two = two, one
-            for again in range(2):
-                n = one if again == 0 else two
-                if n < 0:
+        latest[:] = -1
+        count = 0
+        y, step, end = (max(0, first - reach), 1, last) if turn == 0 else (min(height, last + reach) - 1, -1, first - 1)
+        while y != end:
+            for n in range(starts[y], starts[y + 1]):
+                column = int(facts[n, _COLUMN])
+                if latest[column] < 0:
+                    columns[count] = column
+                    count += 1
+                latest[column] = n
+            k = 0
+            while k < count and first <= y < last:
+                column = columns[k]
+                n = latest[column]
+                down, matters = int(facts[n, _ROW]) - y, facts[n, _MATTERS]
+                if down * down > matters:  # too far for this row, and for those that follow
+                    count -= 1
+                    latest[column], columns[k] = -1, columns[count]
                     continue
-                down = np.int64(facts[n, _ROW]) - y
-                squared = (u - x) * (u - x) + down * down
-                before = squared < best
-                if squared == best and found >= 0:
-                    before = abs(u - x) < abs(column - x) or (u > column and abs(u - x) == abs(column - x))
-                if before and _counts(y, x, u, n, facts, near, own, jump, steep):
-                    best, found, column = squared, n, u
-    return found, column
+                k += 1
+                at, between = facts[n, _LEVEL], facts[n, _BETWEEN]
+                if not _counts(near, at, between, level[y, column], down * down, jump, steep):
+                    continue
+                far = int(math.sqrt(matters - down * down)) + 1
+                while down * down + far * far > matters:
+                    far -= 1
+                left = max(0, column - far)
+                levels, into = own[y - first, left : column + far + 1], best[y - first, left : column + far + 1]
+                for i in range(len(levels)):
+                    right = left - column + i
+                    squared = down * down + right * right
+                    number = squared << _SQUARED | abs(right) << _COLUMNS | (right > 0) << _SIDE | turn
+                    counts = _counts(near, at, between, levels[i], squared, jump, steep)
+                    into[i] = min(into[i], number if counts else _NONE)
+            y += step
 
 
 @_compiled
-def _missing_row(y, level, ends, facts, search, jump, reach, front, share, missing):
-    """Which surface is missing at the pixels of a row."""
-    width = level.shape[1]
-    above, below = ends[0, y], ends[1, y]
-    gap, rows, cells, blocks = search
-    if not _search_row(above, below, y, facts, search, reach):
-        return
-    n, column = -1, -1
-    for x in range(width):
-        one = front[y, x]
-        if one >= 0 and share[y, x] < 1.0:
-            missing[y, x] = one
-            continue
-        own = level[one // width, one % width] if one >= 0 else level[y, x]
-        if gap[x] > reach or blocks[x // _BLOCK, _HIGH] <= own:
-            continue
-        most_squared = blocks[x // _BLOCK, _MOST] + 1.0
-        # The one of the neighboring pixel is nearly always near: look no farther.
-        if n >= 0 and _counts(y, x, column, n, facts, False, own, jump, 0.0):
-            down, right = facts[n, _ROW] - y, column - x
-            most_squared = down * down + right * right + 1.0
-        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, False, own, jump, 0.0)
-        if n >= 0:
-            missing[y, x] = np.int32(facts[n, _AT_ROW]) * width + np.int32(facts[n, _AT_COLUMN])
+def _end_of(y, x, number):
+    """Row and column of an edge pixel of :func:`_nearest_ends`, and its distance."""
+    squared, columns = number >> _SQUARED, (number >> _COLUMNS) & ((1 << (_SQUARED - _COLUMNS)) - 1)
+    rows = int(math.sqrt(float(squared - columns * columns)) + 0.5)
+    column = x - columns if number >> _SIDE & 1 else x + columns
+    return y + rows if number & 1 else y - rows, column, math.sqrt(float(squared))
 
 
 @_compiled
-def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges):
+def _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_edges):
     """Of the surface behind an edge the pixel that is as far from it as the pixel, on its other side, or nearer."""
     height, width = level.shape
-    fy, fx = np.int64(facts[n, _AT_ROW]), np.int64(facts[n, _AT_COLUMN])
-    found = fy * width + fx
-    if at_edges[fy, fx] >= 0:
-        found = np.int64(at_edges[fy, fx])
+    fy, fx = behind // width, behind % width
+    found = np.int64(at_edges[fy, fx]) if at_edges[fy, fx] >= 0 else behind
     oy, ox = found // width, found % width
     down, right = float(oy - y), float(ox - x)
     length = math.sqrt(down * down + right * right)
+    if length == 0.0:
+        return found
+    down, right = down / length, right / length
     middle = 0.5 * (level[row, column] + level[fy, fx])
     step_px = away % (2.0 * MIRRORED_PX)
     step_px = max(1.0, min(step_px, 2.0 * MIRRORED_PX - step_px))
-    while step_px >= 1.0 and length > 0.0:
-        v = math.floor(oy + down / length * step_px + 0.5)
-        u = math.floor(ox + right / length * step_px + 0.5)
+    while step_px >= 1.0:
+        v = math.floor(oy + down * step_px + 0.5)
+        u = math.floor(ox + right * step_px + 0.5)
         inside = 0 <= v < height and 0 <= u < width and edge[v, u] == 0
         if inside and level[v, u] < middle and abs(level[v, u] - level[oy, ox]) <= jump + steep * step_px:
             return v * width + u
@@ -485,41 +410,58 @@ def _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at
 
 
 @_compiled
-def _hidden_row(y, level, edge, ends, facts, search, jump, steep, reach, all_edges, front, at_edges, hidden):
-    """What continues behind the pixels of a row that are at no edge."""
-    width = level.shape[1]
-    above, below = ends[0, y], ends[1, y]
-    gap, rows, cells, blocks = search
-    if not _search_row(above, below, y, facts, search, reach):
-        return
-    n, column = -1, -1
-    for x in range(width):
-        if gap[x] > reach or (edge[y, x] != 0 and (all_edges or edge[y, x] & _NEAR or front[y, x] >= 0)):
-            continue
-        own, most_squared = level[y, x], blocks[x // _BLOCK, _MOST] + 1.0
-        if n >= 0 and _counts(y, x, column, n, facts, True, own, jump, steep):
-            down, right = facts[n, _ROW] - y, column - x
-            most_squared = down * down + right * right + 1.0
-        n, column = _nearest_end(y, x, gap[x], above, below, rows, cells, most_squared, facts, True, own, jump, steep)
-        if n >= 0:
-            down, right = facts[n, _ROW] - y, column - x
-            away, row = math.sqrt(down * down + right * right), np.int64(facts[n, _ROW])
-            hidden[y, x] = _turned_over(y, x, row, column, facts, n, away, level, edge, jump, steep, at_edges)
-
-
-@_compiled
 def _beyond_rows(
-    first, last, level, edge, hides, hiding, ends, ending, jump, steep, reach, front, share, hidden, missing, at_edges
+    first_job,
+    last_job,
+    level,
+    edge,
+    nearer,
+    farther,
+    hiding,
+    ending,
+    jump,
+    steep,
+    front,
+    share,
+    hidden,
+    missing,
+    at_edges,
 ):
     """What continues behind pixels at no edge, and which surfaces are missing."""
-    width = level.shape[1]
-    cells, blocks = (width + _CELL - 1) // _CELL, (width + _BLOCK - 1) // _BLOCK
-    search = np.empty(width, np.int64), np.empty(cells * _CELL, np.int32), np.empty((cells, 3)), np.empty((blocks, 3))
-    connected = ends.shape[1] > 0
-    for y in range(first, last):
+    height, width = level.shape
+    latest, columns = np.empty(width, np.int32), np.empty(width, np.int32)
+    best, own = np.empty((_ROWS, width), np.int64), np.empty((_ROWS, width))
+    connected = ending[0].size > 0
+    for job in range(first_job, last_job):
+        first, last = job * _ROWS, min((job + 1) * _ROWS, height)
+        search = latest, columns, best
         if connected:
-            _missing_row(y, level, ends, ending, search, jump, reach, front, share, missing)
-        _hidden_row(y, level, edge, hides, hiding, search, jump, steep, reach, connected, front, at_edges, hidden)
+            best[:] = _NONE
+            for y in range(first, last):
+                for x in range(width):
+                    own[y - first, x] = level[y, x]
+                for x in range(width):
+                    if edge[y, x] != 0 and front[y, x] >= 0:
+                        own[y - first, x] = level[front[y, x] // width, front[y, x] % width]
+            _nearest_ends(first, last, level, own, *ending, False, jump, 0.0, *search)
+            for y in range(first, last):
+                for x in range(width):
+                    if edge[y, x] != 0 and front[y, x] >= 0 and share[y, x] < 1.0:
+                        missing[y, x] = front[y, x]
+                    elif best[y - first, x] != _NONE:
+                        row, column, _ = _end_of(y, x, best[y - first, x])
+                        missing[y, x] = nearer[row, column]
+        best[:] = _NONE
+        _nearest_ends(first, last, level, level[first:last], *hiding, True, jump, steep, *search)
+        for y in range(first, last):
+            for x in range(width):
+                if best[y - first, x] == _NONE:
+                    continue
+                if edge[y, x] != 0 and (connected or edge[y, x] & _NEAR or front[y, x] >= 0):
+                    continue
+                row, column, away = _end_of(y, x, best[y - first, x])
+                behind = np.int64(farther[row, column])
+                hidden[y, x] = _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_edges)
 
 
 def surface_edges(
@@ -546,28 +488,24 @@ def surface_edges(
             continue
         picture = np.ascontiguousarray(image[b], image.dtype.newbyteorder("="))
         made = (out.front[b], out.share[b], out.pure[b], out.hidden[b])
-        share_out(_mixed_rows, height, count, picture, here, edge, float(jump), wide_px is not None, *made)
+        share_out(
+            _mixed_rows, height, count, picture, here, edge, beside, behind, float(jump), wide_px is not None, *made
+        )
         deep = empty if deep_px is None else np.ascontiguousarray(deep_px[b])
         wide = empty if wide_px is None else np.ascontiguousarray(wide_px[b])
-        at = edge > 0
-        farthest = 2.0 * float(deep[at].max()) if deep.size else float(np.ptp(here))
-        if wide.size:
-            farthest = max(farthest, float(wide[at].max()))
-        reach = math.ceil(farthest + slack_px)
         steep = 0.0 if deep.size else STEEPEST
         found = []
         for kind in (_NEAR, _FAR):
-            rows = height if kind == _NEAR or wide.size else 0
-            number, facts = np.empty((rows, width), np.int32), np.empty((int(np.count_nonzero(edge[:rows] & kind)), 6))
-            ends = np.empty((2, rows, width), np.int32)
+            rows = height + 1 if kind == _NEAR or wide.size else 0
+            starts, facts = np.empty(rows, np.int64), np.empty((int(np.count_nonzero(edge & kind)), 5))
+            reach = 0
             if rows:
-                _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), number, facts)
-                share_out(_ends_in_columns, width, count, here, number, facts, kind == _NEAR, float(jump), steep, ends)
-            found += [ends, facts]
-        at_edges = out.hidden[b].copy()
+                _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), starts, facts)
+                reach = math.ceil(math.sqrt(facts[:, _MATTERS].max(initial=0.0)))
+            found.append((starts, facts, reach))
         share_out(
-            _beyond_rows, height, count, here, edge, *found, float(jump), steep, reach, out.front[b], out.share[b],
-            out.hidden[b], out.missing[b], at_edges,
+            _beyond_rows, -(-height // _ROWS), count, here, edge, beside, behind, *found, float(jump), steep,
+            out.front[b], out.share[b], out.hidden[b], out.missing[b], out.hidden[b].copy(),
         )  # fmt: skip
     return out
 

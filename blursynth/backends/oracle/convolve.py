@@ -19,12 +19,19 @@ from blursynth.physics.point_spread import PointSpreads
 __all__ = ["convolve", "convolve_adjoint"]
 
 
-def _margins(psf: PointSpreads, border: Border) -> tuple[int, int, int, int]:
-    """Rows and columns that are dropped at the top, bottom, left and right: those that look beyond the edge."""
-    if border != Border.VALID:
-        return 0, 0, 0, 0
+def _margins(psf: PointSpreads) -> tuple[int, int, int, int]:
+    """How far the taps look beyond a pixel: upward, downward, to the left and to the right."""
     dy, dx = [0, *psf.dy.tolist()], [0, *psf.dx.tolist()]
     return max(dy), -min(dy), max(dx), -min(dx)
+
+
+def _continuation(
+    height: int, width: int, margins: tuple[int, int, int, int], border: Border
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which row and which column the continued picture shows in each of its own; -1 for none."""
+    top, bottom, left, right = (0, 0, 0, 0) if border == Border.VALID else margins
+    rows, columns = np.arange(-top, height + bottom), np.arange(-left, width + right)
+    return continued_index(rows, height, border), continued_index(columns, width, border)
 
 
 def _taps(psf: PointSpreads, b: int) -> list[tuple[int, int, float]]:
@@ -33,29 +40,32 @@ def _taps(psf: PointSpreads, b: int) -> list[tuple[int, int, float]]:
 
 
 def convolve(image: NDArray[np.floating], psf: PointSpreads, *, border: Border) -> NDArray[np.floating]:
-    """``y[b](p) = sum_t w_t x[b](p - (dy_t, dx_t))``, tap by tap."""
+    """``y[b](p) = sum_t w_t E x[b](p - (dy_t, dx_t))``, tap by tap."""
     batch, channels, height, width = image.shape
-    top, bottom, left, right = _margins(psf, border)
-    rows, columns = np.arange(top, height - bottom), np.arange(left, width - right)
-    result = np.zeros((batch, channels, rows.size, columns.size))
+    top, bottom, left, right = margins = _margins(psf)
+    y, x = _continuation(height, width, margins, border)
+    seen = (y >= 0)[:, None] & (x >= 0)
+    continued = np.where(seen, image.astype(np.float64)[:, :, y[:, None], x], 0.0)
+    rows, columns = y.size - top - bottom, x.size - left - right
+    result = np.zeros((batch, channels, rows, columns))
     for b in range(batch):
         for dy, dx, weight in _taps(psf, b):
-            y, x = continued_index(rows - dy, height, border), continued_index(columns - dx, width, border)
-            seen = (y >= 0)[:, None] & (x >= 0)[None, :]
-            result[b] += weight * np.where(seen, image[b].astype(np.float64)[:, y[:, None], x[None, :]], 0.0)
+            result[b] += weight * continued[b, :, top - dy :, left - dx :][:, :rows, :columns]
     return result.astype(image.dtype)
 
 
 def convolve_adjoint(image: NDArray[np.floating], psf: PointSpreads, *, border: Border) -> NDArray[np.floating]:
     """The exact transpose of :func:`convolve`, borders included."""
-    batch, channels, small_height, small_width = image.shape
-    top, bottom, left, right = _margins(psf, border)
-    height, width = small_height + top + bottom, small_width + left + right
-    rows, columns = np.arange(top, height - bottom), np.arange(left, width - right)
-    result = np.zeros((batch, channels, height, width))
+    batch, channels, rows, columns = image.shape
+    top, bottom, left, right = margins = _margins(psf)
+    valid = border == Border.VALID
+    height, width = (rows + top + bottom, columns + left + right) if valid else (rows, columns)
+    y, x = _continuation(height, width, margins, border)
+    continued = np.zeros((batch, channels, y.size, x.size))
     for b in range(batch):
         for dy, dx, weight in _taps(psf, b):
-            y, x = continued_index(rows - dy, height, border), continued_index(columns - dx, width, border)
-            light = weight * image[b].astype(np.float64)[:, y >= 0][:, :, x >= 0]
-            np.add.at(result[b], np.ix_(np.arange(channels), y[y >= 0], x[x >= 0]), light)
+            continued[b, :, top - dy :, left - dx :][:, :rows, :columns] += weight * image[b].astype(np.float64)
+    result = np.zeros((batch, channels, height, width))
+    places = np.ix_(np.arange(batch), np.arange(channels), y[y >= 0], x[x >= 0])
+    np.add.at(result, places, continued[:, :, y >= 0][:, :, :, x >= 0])
     return result.astype(image.dtype)

@@ -21,11 +21,11 @@ def self_guided(
 ) -> NDArray[np.floating]:
     """``E[s m] - E[s] x``."""
     out = np.zeros_like(image)
-    for b, (c, radius) in enumerate(zip(strength.tolist(), radius_px.tolist(), strict=True)):
+    for plane in np.ndindex(image.shape[:2]):
+        values, c, radius = image[plane].astype(np.float64), float(strength[plane]), int(radius_px[plane])
         if c > 0:
-            for channel, values in enumerate(image[b].astype(np.float64)):
-                mean = _window_mean(values, radius)
-                contrast = _window_mean((values - mean) ** 2, radius)
-                smoothed = c**2 / (c**2 + contrast)
-                out[b, channel] = _window_mean(smoothed * mean, radius) - _window_mean(smoothed, radius) * values
+            mean = _window_mean(values, radius)
+            contrast = _window_mean((values - mean) ** 2, radius)
+            smoothed = c**2 / (c**2 + contrast)
+            out[plane] = _window_mean(smoothed * mean, radius) - _window_mean(smoothed, radius) * values
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,15 +100,18 @@ def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArr
 
     ``order`` is ``[B, H, W]``; of several at one distance the first in order of rows is taken.
     """
-    batch, height, width = order.shape
-    out = np.full(order.shape, -1, np.int32)
+    _, height, width = order.shape
     rows, columns = np.mgrid[:height, :width]
-    for b, y, x in np.ndindex(batch, height, width):
-        squared = (rows - y) ** 2 + (columns - x) ** 2
-        there = (order[b].astype(np.int64) <= int(order[b, y, x]) - gap) & (squared <= reach_px**2)
-        if there.any():
-            out[b, y, x] = np.argmin(np.where(there, squared, squared.max() + 1))
-    return out
+    farthest = order.astype(np.int64) - gap
+    reach = range(-reach_px, reach_px + 1)
+    steps = [(y * y + x * x, y, x) for y in reach for x in reach if y * y + x * x <= reach_px**2]
+    out = np.full(order.shape, -1, np.int32)
+    for _, down, right in sorted(steps, reverse=True):  # what is found last is the nearest
+        y, x = rows + down, columns + right
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        there = inside & (order[:, y.clip(0, height - 1), x.clip(0, width - 1)] <= farthest)
+        out = np.where(there, y * width + x, out)
+    return out.astype(np.int32)
 
 
 _Counts = Callable[[tuple[int, int], tuple[int, int], float], bool]
@@ -118,6 +121,7 @@ class _Picture:
     def __init__(self, image: NDArray[np.float64], level: NDArray[np.float64], jump: float, *, uneven: bool) -> None:
         self.image, self.level, self.jump = image, level, jump
         self.height, self.width = level.shape
+        self.beyond = cache(self._beyond)  # asked again and again of the same edge pixels
         self.near, self.far = np.zeros(level.shape, bool), np.zeros(level.shape, bool)
         for y in range(self.height):
             for x in range(self.width):
@@ -141,7 +145,7 @@ class _Picture:
             for u in range(max(0, x - reach), min(self.width, x + reach + 1))
         ]
 
-    def beyond(self, e: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _beyond(self, e: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """The nearest and the farthest of an edge pixel and its neighbors."""
         around = self.within(*e, 1)
         levels = [float(self.level[p]) for p in around]
@@ -155,6 +159,8 @@ class _Picture:
         """
         best, found = math.inf, None
         for u in sorted(range(self.width), key=lambda u: (abs(u - x), u < x)):
+            if abs(u - x) > best:
+                break
             rows = np.flatnonzero(kind[:, u])
             asked = [rows[rows <= y][-1:], rows[rows >= y][:1]]
             there = [(abs(int(v[0]) - y), int(v[0])) for v in asked if len(v)]

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from blursynth.backends.checks import check_one_each, check_scene
+from blursynth.backends.checks import check_one_each, check_scene, window_within
 from blursynth.backends.torch.operator import linear_operator
 from blursynth.backends.torch.tensors import as_array, checked_image, packed, point_spreads, taps_of
-from blursynth.frame import Border
+from blursynth.frame import Border, Window
 from blursynth.physics.scene import Scene
 
 __all__ = ["composite", "composite_adjoint"]
@@ -63,14 +63,19 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
     )
 
 
-def composite(image: Tensor, scene: Scene | Sequence[Scene], *, border: Border | str) -> Tensor:
+def composite(
+    image: Tensor, scene: Scene | Sequence[Scene], *, border: Border | str, window: Window | None = None
+) -> Tensor:
     """Spread the light of every patch of a scene, which is made on the CPU wherever the picture is."""
     if not isinstance(scene, Scene):
         check_one_each("scenes", len(scene), len(checked_image(image)))
         if image.device.type == "cpu":
-            return torch.cat([composite(image[b : b + 1], one, border=border) for b, one in enumerate(scene)])
+            alike: Any = {"border": border, "window": window}
+            return torch.cat([composite(image[b : b + 1], one, **alike) for b, one in enumerate(scene)])
         scene = Scene.concatenate(scene)
-    return _composite(image, *_arguments(image, scene, border))
+    top, left, height, width = window_within(checked_image(image).shape, window)
+    whole = _composite(image, *_arguments(image, scene, border))
+    return whole[..., top : top + height, left : left + width]
 
 
 def composite_adjoint(image: Tensor, scene: Scene, *, border: Border | str) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from blursynth.backends.cpu.farthest_seen import farthest_seen
+from blursynth.backends.cpu.jumps import jumps
+from blursynth.backends.cpu.mean_poses import mean_poses
 from blursynth.backends.cpu.object_labels import object_labels
 from blursynth.backends.cpu.random_walk import random_walk
 from blursynth.backends.cpu.rasterize import rasterize
@@ -17,7 +19,8 @@ from blursynth.backends.torch.tensors import as_array, as_tensor
 from blursynth.physics.surface_edges import SurfaceEdges
 
 __all__ = [
-    "farthest_seen", "object_labels", "random_walk", "rasterize", "smooth_depth", "surface_edges", "surface_slope",
+    "farthest_seen", "jumps", "mean_poses", "object_labels", "random_walk", "rasterize", "smooth_depth",
+    "surface_edges", "surface_slope",
 ]  # fmt: skip
 
 

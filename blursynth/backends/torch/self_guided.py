@@ -31,8 +31,8 @@ class _Steps:
     """The intermediate results of the filter, for its derivative."""
 
     def __init__(self, image: Tensor, strength: Tensor, radius: Tensor) -> None:
-        self.window = PointSpreads.concatenate([_window(int(r)) for r in radius])
-        squared = sent(strength**2, image.device, image.dtype)[:, None, None, None]
+        self.window = PointSpreads.concatenate([_window(int(r)) for r in radius.ravel()])
+        squared = sent(strength**2, image.device, image.dtype)[..., None, None]
         self.mean = self.windows_mean(image)
         self.rest = image - self.mean
         whole = squared + self.windows_mean(self.rest * self.rest)
@@ -41,11 +41,13 @@ class _Steps:
         self.part = torch.where(self.off, 0.0, squared / self.whole)
 
     def windows_mean(self, values: Tensor) -> Tensor:
-        return convolve(values, self.window, border=Border.REFLECT)
+        planes = values.flatten(0, 1)[:, None]
+        return convolve(planes, self.window, border=Border.REFLECT).reshape(values.shape)
 
     def spread(self, values: Tensor) -> Tensor:
         """The transpose of :meth:`windows_mean`."""
-        return convolve_adjoint(values.contiguous(), self.window, border=Border.REFLECT)
+        planes = values.flatten(0, 1)[:, None].contiguous()
+        return convolve_adjoint(planes, self.window, border=Border.REFLECT).reshape(values.shape)
 
 
 def _on_device(image: Tensor, strength: Tensor, radius: Tensor) -> Tensor:
@@ -86,7 +88,8 @@ _self_guided = operator(
 
 def self_guided(image: Tensor, strength: NDArray[np.float64], radius_px: NDArray[np.int64]) -> Tensor:
     """What edge-preserving smoothing adds."""
-    batch = checked_image(image).shape[0]
+    batch, channels = checked_image(image).shape[:2]
     # Compilers trace shapes, not values.
-    strength, radius_px = check_guided(strength, radius_px, batch, traced=torch.compiler.is_compiling())
+    planes = batch, channels
+    strength, radius_px = check_guided(strength, radius_px, planes, traced=torch.compiler.is_compiling())
     return _self_guided(image, torch.from_numpy(strength.copy()), torch.from_numpy(radius_px))

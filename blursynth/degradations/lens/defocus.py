@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, demand_radius, inverse_depth_of
+from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, Place, demand_radius, inverse_depth_of
 from blursynth.degradations.scene.scene_depth import view_of
 from blursynth.frame import Frame
 from blursynth.physics.aperture import Aperture
@@ -128,11 +129,16 @@ class Defocus(DepthBlur):
             (place[0] - grid.rows // 2) * _CLIP_STEP,
         )
 
-    def point_spreads(self, radius_px: float, place: tuple[int, int], frame: Frame, parts: int) -> PointSpreads:
-        aperture = self.aperture(place, self._grid(frame))
-        # Both sides of the focus share point spreads where they are alike.
-        symmetric = aperture.is_symmetric and parts == 1
-        return aperture.point_spreads(abs(radius_px) if symmetric else radius_px, parts)
+    def point_spreads(
+        self, radius_px: Sequence[float], place: Sequence[Place], grid: NodeGrid, parts: int
+    ) -> PointSpreads:
+        made = []
+        for radius, where in zip(radius_px, place, strict=True):
+            aperture = self.aperture(where, grid)
+            # Both sides of the focus share point spreads where they are alike.
+            symmetric = aperture.is_symmetric and parts == 1
+            made.append(aperture.point_spreads(abs(radius) if symmetric else radius, parts))
+        return PointSpreads.concatenate([one[g] for g in range(parts) for one in made] if parts > 1 else made)
 
     def blur_levels(self, radius_px: NDArray[np.float64]) -> NDArray[np.int32]:
         return blur_levels(radius_px, self.tolerance_px)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, in_groups, one_by_one
+from blursynth.core import BorderName, Degradation, cropped, in_groups, one_by_one
 from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Frame
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene, reach_of_layers_px, scene_of_layers
@@ -26,6 +26,9 @@ __all__ = ["DepthBlur", "Layers", "NodeGrid"]
 
 LARGEST_RADIUS_PX = 200.0
 _MEASURED_AT_PX = 20.0  # radius at which the parts' centroids are taken
+
+Place = tuple[int, int]
+"""Row and column of a grid."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,10 @@ class DepthBlur(Degradation):
         """The layers of a frame of one picture."""
 
     @abstractmethod
-    def point_spreads(self, radius_px: float, place: tuple[int, int], frame: Frame, parts: int) -> PointSpreads:
-        """The parts of the blur of a radius at a place (row, column) of the grid."""
+    def point_spreads(
+        self, radius_px: Sequence[float], place: Sequence[Place], grid: NodeGrid, parts: int
+    ) -> PointSpreads:
+        """The parts of K blurs, each of a radius and at a place of the grid; part g of blur k is at ``g * K + k``."""
 
     @abstractmethod
     def blur_levels(self, radius_px: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -127,17 +132,23 @@ class DepthBlur(Degradation):
     def _reach_of_one_px(self, frame: Frame) -> int:
         layers = self.layers(frame)
         if self.form == "occlusion":
-            return reach_of_layers_px(
-                layers.nearness_px, layers.radius_px, wider_px=self.tolerance_px + 1.0, sloped=self.parts > 1
-            )
+            nearness, radius = layers.nearness_px, layers.radius_px
+            wider_px = self.tolerance_px + 1.0
+            return reach_of_layers_px(nearness, radius, for_array(nearness), wider_px=wider_px, sloped=self.parts > 1)
         place = self.node_place(layers.radius_px)
         nodes = math.floor(float(place.min())), math.ceil(float(place.max()))
         return math.ceil(max(abs(self.node_radius_px(node)) for node in nodes)) + 1 if nodes != (0, 0) else 0
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
-        forms = in_groups(steps, frame, lambda step: step.form == "occlusion", _blurred)
-        return frame.with_image(forms.image)
+        return cls.apply_within(steps, frame, (0, 0, *frame.size_px))
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
+        forms = in_groups(
+            steps, frame, lambda step: step.form == "occlusion", lambda alike, part: _blurred(alike, part, window)
+        )
+        return cropped(frame, window).with_image(forms.image)
 
     def without_occlusion(self, frame: Frame) -> Any:
         """The image that ``gather`` or ``scatter`` makes of a frame of one picture."""
@@ -171,10 +182,10 @@ class DepthBlur(Degradation):
             )
             numbers = numbers + (rows[:, None] * grid.columns + columns[None, :]) * span
 
-        def spreads(number: int) -> PointSpreads:
-            place, signed = divmod(number, span)
-            radius = self.level_radius_px(signed - most)
-            return self.point_spreads(radius, divmod(place, grid.columns), frame, self.parts)
+        def spreads(numbers: list[int]) -> PointSpreads:
+            radius = [self.level_radius_px(number % span - most) for number in numbers]
+            place = [divmod(number // span, grid.columns) for number in numbers]
+            return self.point_spreads(radius, place, grid, self.parts)
 
         return scene_of_layers(
             image,
@@ -184,18 +195,17 @@ class DepthBlur(Degradation):
             spreads,
             np.full(self.parts, 1.0 / self.parts),
             for_array(image),
-            part_center=self._part_center(frame, grid),
+            part_center=self._part_center(grid),
             circular=self.border == "circular",
         )
 
-    def _part_center(self, frame: Frame, grid: NodeGrid) -> NDArray[np.float64] | None:
+    def _part_center(self, grid: NodeGrid) -> NDArray[np.float64] | None:
         """``[G, 2]`` row and column of the centroid of every part in radii, in the middle of the picture."""
         if self.parts == 1:
             return None
         middle = grid.rows // 2, grid.columns // 2
-        made = self.point_spreads(_MEASURED_AT_PX, middle, frame, self.parts)
-        parts = [made[g] for g in range(self.parts)]
-        return np.array([(one.weight @ one.dy, one.weight @ one.dx) for one in parts]) / _MEASURED_AT_PX
+        made = self.point_spreads([_MEASURED_AT_PX], [middle], grid, self.parts)
+        return np.array([(one.weight @ one.dy, one.weight @ one.dx) for one in made]) / _MEASURED_AT_PX
 
     def _slope(self, layers: Layers, depth_m: Any) -> Any:
         """Zero ``[1, H, W]`` with the derivative of the place among the levels by a tensor of depths."""
@@ -211,15 +221,11 @@ class DepthBlur(Degradation):
         place = self.node_place(layers.radius_px)
         first, last = math.floor(float(place.min())), math.ceil(float(place.max()))
         grid = layers.grid
-        nodes = [
-            self.point_spreads(self.node_radius_px(node), (row, column), frame, 1)
-            for node in range(first, last + 1)
-            for row in range(grid.rows)
-            for column in range(grid.columns)
-        ]
+        places = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
+        nodes = [(self.node_radius_px(node), place) for node in range(first, last + 1) for place in places]
         origin = frame.origin_px[0]
         field = PointSpreadField(
-            PointSpreads.concatenate(nodes),
+            self.point_spreads([radius for radius, _ in nodes], [place for _, place in nodes], grid, 1),
             levels=last - first + 1,
             rows=grid.rows,
             columns=grid.columns,
@@ -229,12 +235,12 @@ class DepthBlur(Degradation):
         return field, place - first
 
 
-def _blurred(steps: Sequence[DepthBlur], frame: Frame) -> Frame:
+def _blurred(steps: Sequence[DepthBlur], frame: Frame, window: Window) -> Frame:
     """All of these steps with occlusion, or none."""
     if steps[0].form != "occlusion":
-        return one_by_one(steps, frame, lambda step, one: step.without_occlusion(one))
+        return cropped(one_by_one(steps, frame, lambda step, one: step.without_occlusion(one)), window)
     scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
-    return composited(scenes, [Border(step.border) for step in steps], frame)
+    return composited(scenes, [Border(step.border) for step in steps], frame, window)
 
 
 def inverse_depth_of(frame: Frame, *, kind: str) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import ClassVar, Self
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, in_groups
-from blursynth.frame import Border, Frame
+from blursynth.backends.borders import margins_px
+from blursynth.core import BorderName, Degradation, cropped, in_groups
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.point_spread import PointSpreads
 
 __all__ = ["UniformBlur"]
@@ -44,6 +45,19 @@ class UniformBlur(Degradation):
             return part.with_image(for_array(part.image).convolve(part.image, psf, border=Border(alike[0].border)))
 
         return in_groups(steps, frame, lambda step: step.border, blurred)
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
+        psf = PointSpreads.concatenate([step.point_spread() for step in steps])
+        above, below, before, behind = margins_px(psf.dy, psf.dx)
+        (top, left, height, width), (rows, columns) = window, frame.size_px
+        top, left, height, width = top - above, left - before, height + above + below, width + before + behind
+        if top < 0 or left < 0 or top + height > rows or left + width > columns:
+            return super().apply_within(steps, frame, window)
+        # No border is seen, and the result is contiguous: the next step need not copy it.
+        part = frame.image[..., top : top + height, left : left + width]
+        image = for_array(part).convolve(part, psf, border=Border.VALID)
+        return cropped(frame, window).with_image(image)
 
 
 @lru_cache(maxsize=512)

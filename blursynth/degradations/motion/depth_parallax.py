@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, demand_radius, inverse_depth_of
+from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, Place, demand_radius, inverse_depth_of
 from blursynth.frame import Frame
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.trajectory import WalkParameters
@@ -62,11 +63,14 @@ class DepthParallax(DepthBlur):
         )
         return Layers(radius, radius, growth)
 
-    def point_spreads(self, radius_px: float, place: tuple[int, int], frame: Frame, parts: int) -> PointSpreads:
+    def point_spreads(
+        self, radius_px: Sequence[float], place: Sequence[Place], grid: NodeGrid, parts: int
+    ) -> PointSpreads:
         path = self.path_mm()
         extent_mm = float(np.hypot(*path.T).max())
         # What the camera moves to the right, the picture moves to the left.
-        shifts = path * (-radius_px / extent_mm if extent_mm > 0 else 0.0)
+        scale = np.array(radius_px) / extent_mm if extent_mm > 0 else np.zeros(len(radius_px))
+        shifts = -scale[:, None, None] * path
         rasterize = for_array(shifts).rasterize
         if parts == 1:
             return rasterize(shifts)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation
+from blursynth.core import BorderName, Degradation, cropped
 from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.errors import InvalidValueError
-from blursynth.frame import Border, Frame
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.object_paths import object_paths, path_bound_px
 from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.scene import Scene, reach_of_objects_px, scene_of_objects
@@ -90,15 +90,19 @@ class ObjectMotion(Degradation):
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
+        return cls.apply_within(steps, frame, (0, 0, *frame.size_px))
+
+    @classmethod
+    def apply_within(cls, steps: Sequence[Self], frame: Frame, window: Window) -> Frame:
         if all(step.length_px == 0 or step.still_fraction == 1 for step in steps):
-            return frame
+            return cropped(frame, window)
         if frame.labels is None:
             raise InvalidValueError(
                 "object_motion needs to know which object each pixel shows, but the frame has no labels.",
                 fix="Give read_frame labels=..., or put a random_objects or layered_depth step before it.",
             )
         scenes = [step.scene(one) for step, one in zip(steps, on_cpu(frame), strict=True)]
-        return composited(scenes, [Border(step.border) for step in steps], frame)
+        return composited(scenes, [Border(step.border) for step in steps], frame, window)
 
     def paths(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """The path of each label, ``[N, M, 2]`` x and y in px at equal times (of the frames), with its mean at zero."""
@@ -132,24 +136,30 @@ class ObjectMotion(Degradation):
         reach = np.hypot(paths[..., 0], paths[..., 1]).max(axis=1)
         place = np.where(moves, np.arange(len(there)), -1)  # -1 is what stands still
         parts = self.parts if self.frames is None else self.frames
-        shares = [(g / parts, (g + 1) / parts) for g in range(parts)]
 
-        def spreads(which: int) -> PointSpreads:
-            path = paths[which] if which >= 0 else np.zeros((2 if self.frames is None else parts, 2))
-            rasterize = for_array(path).rasterize
-            if self.frames is not None:  # every part is a point at rest
-                return rasterize(np.repeat(path[:, None], 2, axis=1), center=False)
-            return PointSpreads.concatenate([rasterize(path[None], center=False, exposure=share) for share in shares])
+        def spreads(places: list[int]) -> PointSpreads:
+            rasterize = for_array(paths).rasterize
+            still = [rasterize(np.zeros((2, 2)))] * (places[0] < 0)
+            moving = paths[places[len(still) :]]
+            made = []
+            for g in range(parts):
+                made += still
+                if self.frames is None:
+                    made.append(rasterize(moving, center=False, exposure=(g / parts, (g + 1) / parts)))
+                else:  # every part is a point at rest
+                    made.append(rasterize(moving[:, [g, g]], center=False))
+            return PointSpreads.concatenate(made)
 
         return scene_of_objects(
             image,
             labels[None],
             number[None],
-            reach[number][None],
-            place[number][None],
+            reach,
+            place,
             spreads,
             np.full(parts, 1.0 / parts),
             for_array(image),
+            circular=self.border == "circular",
         )
 
 

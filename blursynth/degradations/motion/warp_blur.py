@@ -243,6 +243,7 @@ class MovingCamera(WarpBlur):
             path,
             cells,
             intrinsic_matrix(camera, view.full_size_px, view.origin_px),
+            for_array(cells),
             exposure_s=self.exposure_s,
             starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
             all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),

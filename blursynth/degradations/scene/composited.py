@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from blursynth.backends import for_array
-from blursynth.core import in_groups
-from blursynth.frame import Border, Frame
+from blursynth.core import cropped, in_groups
+from blursynth.frame import Border, Frame, Window
 from blursynth.physics.scene import Scene
 
 __all__ = ["composited", "on_cpu"]
@@ -26,8 +26,8 @@ def on_cpu(frame: Frame) -> Frame:
     return Frame.unchecked(**{**vars(frame), "image": frame.image.detach().cpu(), **maps})
 
 
-def composited(scenes: Sequence[Scene | None], borders: Sequence[Border], frame: Frame) -> Frame:
-    """The frame with the light of these scenes, one for each picture; None leaves a picture as it is."""
+def composited(scenes: Sequence[Scene | None], borders: Sequence[Border], frame: Frame, window: Window) -> Frame:
+    """A window of the frame with the light of these scenes, one for each picture; None leaves a picture as it is."""
 
     def sort(b: int) -> object:
         scene = scenes[b]
@@ -39,8 +39,10 @@ def composited(scenes: Sequence[Scene | None], borders: Sequence[Border], frame:
 
     def act(chosen: Sequence[int], part: Frame) -> Frame:
         wanted = [scene for b in chosen if (scene := scenes[b]) is not None]
+        within = cropped(part, window)
         if not wanted:
-            return part
-        return part.with_image(for_array(part.image).composite(part.image, wanted, border=borders[chosen[0]]))
+            return within
+        image = for_array(part.image).composite(part.image, wanted, border=borders[chosen[0]], window=window)
+        return within.with_image(image)
 
     return in_groups(range(len(scenes)), frame, sort, act)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, final
 import numpy as np
 from pydantic import Field
 
+from blursynth.backends import for_array
 from blursynth.core import Degradation
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame, array_library, per_picture
@@ -67,14 +68,16 @@ class HighlightExpansion(Degradation):
                 f"The luminance needs pictures of 1 or 3 channels, got {frame.channels}.",
                 fix="Use measure='largest', or 'channel'.",
             )
+        # Most windows hold nothing so bright. Of a tensor this is not asked: it may be on a device, which would wait.
+        if isinstance(image, np.ndarray) and not bool((image > threshold).any()):
+            return frame
         brightness: Any = 0
         for measure in sorted(measures):
             share_of = _brightness(image, measure)
             if len(measures) > 1:
                 share_of = share_of * per_picture([step.measure == measure for step in steps], image)
             brightness = brightness + share_of if len(measures) > 1 else share_of
-        # Most windows hold nothing so bright. Of a tensor this is not asked: it may be on a device, which would wait.
-        if isinstance(image, np.ndarray) and bool((brightness.max(axis=(1, 2, 3), keepdims=True) <= threshold).all()):
+        if isinstance(image, np.ndarray) and not bool((brightness > threshold).any()):
             return frame
         base = ((brightness - threshold) / (1 - threshold)).clip(0, 1)
         # By products: a library's power may give other bits for another shape of the array.
@@ -92,4 +95,4 @@ def _brightness(image: Any, measure: str) -> Any:
     if measure == "largest":
         library: Any = array_library(image)
         return library.amax(image, axis=1, keepdims=True)
-    return 0.2126 * image[:, 0:1] + 0.7152 * image[:, 1:2] + 0.0722 * image[:, 2:3]
+    return for_array(image).weighted_sum(image, (0.2126, 0.7152, 0.0722))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
 from blursynth.core import Degradation
-from blursynth.degradations.tone.luma import demand_gray_or_rgb, luma_of
+from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.frame import Encoding, Frame
 
 __all__ = ["Denoise"]
@@ -71,25 +71,11 @@ class Denoise(Degradation):
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
         demand_gray_or_rgb("Noise reduction", frame)
-        image = frame.image
-        luma_codes = [step.luma_codes for step in steps]
-        luma_radii = [step.luma_radius_px for step in steps]
+        image, backend = frame.image, for_array(frame.image)
+        codes = np.array([[step.luma_codes, step.chroma_codes, step.chroma_codes] for step in steps])
+        radii_px = np.array([[step.luma_radius_px, step.chroma_radius_px, step.chroma_radius_px] for step in steps])
         if frame.channels == 1:
-            return frame.with_image((image + _change(image, luma_codes, luma_radii)).clip(0, 1))
-        luma = luma_of(image)
-        chroma = image[:, ::2] - luma  # R - Y and B - Y
-        gray = _change(luma, luma_codes, luma_radii)
-        change = _change(chroma, [step.chroma_codes for step in steps], [step.chroma_radius_px for step in steps])
-        # Few passes over the picture, in place: they take as long as the filter otherwise.
-        image = image + gray
-        image[:, ::2] += change
-        # What keeps the luma: .299 (R - Y) + .587 (G - Y) + .114 (B - Y) = 0.
-        less_green = (0.299 / 0.587) * change[:, 0:1]
-        less_green += (0.114 / 0.587) * change[:, 1:2]
-        image[:, 1:2] -= less_green
-        return frame.with_image(image.clip(0, 1))
-
-
-def _change(planes: Any, codes: Sequence[float], radii_px: Sequence[int]) -> Any:
-    """What the filter adds to planes ``[B, C, H, W]``: 0 where the strength is 0."""
-    return for_array(planes).self_guided(planes, np.array(codes, np.float64) / 255.0, np.array(radii_px, np.int64))
+            change = backend.self_guided(image, codes[:, :1] / 255.0, radii_px[:, :1])
+            return frame.with_image((image + change).clip(0, 1))
+        change = backend.self_guided(backend.luma_chroma(image), codes / 255.0, radii_px)
+        return frame.with_image(backend.change_luma_chroma(image, change))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from blursynth.backends import for_array
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Frame
+from blursynth.physics.color import LUMA
 
 __all__ = ["demand_gray_or_rgb", "luma_of"]
 
 
 def luma_of(image: Any) -> Any:
     """``[B, 1, H, W]``: ``.299 R + .587 G + .114 B``, or the mean if there are not three channels."""
-    weights = (0.299, 0.587, 0.114) if image.shape[1] == 3 else (1.0 / image.shape[1],) * image.shape[1]
-    luma = weights[0] * image[:, 0:1]
-    for c in range(1, len(weights)):
-        luma += weights[c] * image[:, c : c + 1]
-    return luma
+    channels = image.shape[1]
+    return for_array(image).weighted_sum(image, LUMA if channels == 3 else (1.0 / channels,) * channels)
 
 
 def demand_gray_or_rgb(what: str, frame: Frame) -> None:

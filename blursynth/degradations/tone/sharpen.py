@@ -69,7 +69,9 @@ class Sharpen(Degradation):
             detail = detail - detail.clip(-threshold, threshold)
         limit = per_picture([step.limit_codes / 255.0 for step in steps], image)
         change = (detail * per_picture([step.amount for step in steps], image)).clip(-limit, limit)
-        return frame.with_image((image + change).clip(0, 1))
+        if frame.channels == 1:
+            return frame.with_image((image + change).clip(0, 1))
+        return frame.with_image(for_array(image).change_luma_chroma(image, change))
 
 
 @lru_cache(maxsize=512)

@@ -15,6 +15,7 @@ pytest.importorskip("kornia", reason="it measures kornia's JPEG")
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_on_the_cpu() -> None:
     small = ["--device", "cpu", "--height", "24", "--width", "32", "--repeat", "1", "--side", "32", "--steps", "2"]
     done = subprocess.run([sys.executable, str(SCRIPT), *small], capture_output=True, text=True, check=False)

@@ -319,4 +319,4 @@ def test_numbers_of_the_filter_that_do_not_fit_are_refused(ops: Any) -> None:
     strength, radius = CASES["self_guided"][0].given.values()
     for one, other in ((strength[:2], radius), (-strength, radius), (strength, radius - 1)):
         with pytest.raises(InvalidValueError, match=r"(strength|radius_px) must be one"):
-            ops.self_guided(torch.zeros(3, 1, 4, 5), one, other)
+            ops.self_guided(torch.zeros(3, 2, 4, 5), one, other)

@@ -251,11 +251,13 @@ def test_pictures_that_are_shown_come_from_different_sources(tmp_path: Path) -> 
     assert captions[200:].min() < 100
 
 
-def test_a_killed_run_resumes_from_its_last_checkpoint(tables: Tables, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(
+    tables: Tables, tmp_path: Path, run_program: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     made = tables(run={"checkpoint_every": 2})
     run(made, tmp_path / "whole")
     program = (
-        "import json, os, signal, sys, torch; torch.set_num_threads(1)\n"
+        "import os, signal, torch; torch.set_num_threads(1)\n"
         "from deblur_models.config.configuration import load_configuration\n"
         "from deblur_models.train import train, learner\n"
         "steps, update = [], learner.Learner.update\n"
@@ -264,9 +266,9 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tables: Tables, tmp_path:
         "    if len(steps) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return update(self, *a)\n"
         "learner.Learner.update = kill\n"
-        "train(load_configuration(json.loads(sys.argv[1])), sys.argv[2])\n"
+        f"train(load_configuration({made!r}), 'parts')\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program, json.dumps(made), str(tmp_path / "parts")], check=False)
+    ended = run_program(program, tmp_path)
     assert ended.returncode == -signal.SIGKILL
     assert load_checkpoint(tmp_path / "parts" / "last").manifest["step"] == 4
     with (tmp_path / "parts" / "log.jsonl").open("a") as file:
