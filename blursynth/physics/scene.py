@@ -18,6 +18,7 @@ from blursynth.physics.surface_edges import (
     SLOPE_REACH_PX,
     STEEPEST,
     UNEVEN_REACH_PX,
+    Means,
     SurfaceEdges,
 )
 
@@ -52,7 +53,8 @@ class Scene:
 
     Every pixel shows one small opaque patch of a surface. Patches lie in slices; a nearer slice covers a farther one,
     patches of one slice lie side by side. Behind a pixel a second patch may be hidden: the farther surface continues
-    there, with the color, slice and point spread of the pixel ``hidden`` names.
+    there, with the slice and point spread of the pixel ``hidden`` names, and its color, or the mean of four colors that
+    ``means`` gives. So what is hidden is assumed to be as smooth as that allows: its own texture is not known.
 
     At the edge of a nearer surface a pixel is a mixture. There ``front`` names a pixel of the nearer surface, ``share``
     says how much of the pixel that surface covers (a), ``pure`` names a pixel that shows its unmixed color (c), and
@@ -102,6 +104,9 @@ class Scene:
         ``[B, H, W]`` int32, or None: slices less than this are not seen at a pixel. A surface that fills all of a
         pixel's blur leaves nothing to what lies behind it, however coarse the steps of its depth are. Only
         ``connected`` scenes have it.
+    means
+        Colors of hidden patches that are not those of the pixels ``hidden`` names, all of them behind pixels that are
+        not mixed, with a share of 1.
 
     Raises
     ------
@@ -122,6 +127,7 @@ class Scene:
     part_center: NDArray[np.float64] | None = None
     connected: bool = False
     farthest: NDArray[np.int32] | None = None
+    means: Means = field(default_factory=Means.none)
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.part_weight, np.float64)
@@ -151,6 +157,7 @@ class Scene:
                 f"{self.farthest.dtype}, connected = {self.connected}."
             )
         self._check_edges(pixels)
+        self._check_means(pixels)
         if (self.slope is None) != (self.part_center is None):
             raise InvalidValueError("slope and part_center belong together, got one of them.")
         if self.slope is not None and self.part_center is not None:
@@ -186,6 +193,26 @@ class Scene:
             raise InvalidValueError("Where front is -1 the share must be 1, and elsewhere something must be hidden.")
         if (self.pure[mixed & (self.share > 0)] < 0).any():
             raise InvalidValueError("pure must name a pixel wherever a front covers a share of another one.")
+
+    def _check_means(self, pixels: int) -> None:
+        at, of, weight = self.means.at, self.means.of, self.means.weight
+        alike = at.ndim == 1 and of.shape == weight.shape == (at.size, 4)
+        if not (alike and at.dtype == np.int64 and of.dtype == np.int32):
+            raise InvalidValueError(
+                f"means must be [M] int64, [M, 4] int32 and [M, 4], got {at.shape} {at.dtype}, {of.shape} {of.dtype} "
+                f"and {weight.shape}."
+            )
+        if not at.size:
+            return
+        if not (at[0] >= 0 and at[-1] < self.order.size and (np.diff(at) > 0).all()):
+            raise InvalidValueError(f"means must be at 0 .. {self.order.size - 1}, ascending.")
+        if not (of.min() >= 0 and of.max() < pixels):
+            raise InvalidValueError(f"means must be of pixels 0 .. {pixels - 1}.")
+        if not (weight.min() >= 0 and np.abs(weight.sum(axis=1) - 1).max() <= 1e-9):
+            raise InvalidValueError("The weights of means must be >= 0 and sum to 1.")
+        mixed = self.share is not None and (self.share.ravel()[at] != 1).any()
+        if mixed or (self.hidden.ravel()[at] < 0).any():
+            raise InvalidValueError("means must be of what is hidden behind pixels with a share of 1.")
 
     @property
     def parts(self) -> int:
@@ -225,6 +252,7 @@ class Scene:
             name: None if getattr(first, name) is None else np.concatenate([getattr(one, name) for one in scenes])
             for name in planes
         }
+        joined["means"] = Means.concatenate([scene.means for scene in scenes], [scene.order.size for scene in scenes])
         before = np.cumsum([0] + [scene.kernels for scene in scenes[:-1]])
         joined["kernel"] = np.concatenate([s.kernel + np.int32(n) for s, n in zip(scenes, before, strict=True)])
         spreads = [s.psf[g * s.kernels : (g + 1) * s.kernels] for g in range(first.parts) for s in scenes]
@@ -253,7 +281,8 @@ class Scene:
         order = order[surface]
         if self.connected:  # what is hidden is never of the slice that hides it
             order[1] = np.minimum(order[1], order[0] - 1)
-        return Patches(order, kernel[surface], surface, there, cover, void, color, of_hidden)
+        means = self.means.of_picture(b, own.size)
+        return Patches(order, kernel[surface], surface, there, cover, void, color, of_hidden, means)
 
     def stretch(self, b: int, part: int) -> NDArray[np.float64] | None:
         """``[H * W]`` by how much a part compresses the surface of every pixel; None if all are 1."""
@@ -284,6 +313,8 @@ class Patches:
         ``[N]`` share of the pixel in which a surface is missing.
     color, behind
         ``[N]`` int32: pixels with the unmixed colors of both patches.
+    means
+        Of this picture: other colors of hidden patches.
     """
 
     order: NDArray[np.int32]
@@ -294,6 +325,7 @@ class Patches:
     void: NDArray[np.float64]
     color: NDArray[np.int32]
     behind: NDArray[np.int32]
+    means: Means
 
     def weights(self) -> NDArray[np.float64]:
         """``[2, 3, N]`` weights of the light of the pixel itself, of ``color`` and of ``behind`` in the patches."""
@@ -309,10 +341,12 @@ class Patches:
     def light(self, image: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[2, C, N]`` light of the patches of a picture ``[C, N]``."""
         own = np.asarray(image, np.float64)
+        behind = own[:, self.behind]
+        behind[:, self.means.at] = (self.means.weight * own[:, self.means.of]).sum(axis=2)
         if (self.cover == 1).all():
-            return np.stack([own, own[:, self.behind]])
+            return np.stack([own, behind])
         weights = self.weights()
-        parts = (own, own[:, self.color], own[:, self.behind])
+        parts = (own, own[:, self.color], behind)
         return np.stack([sum(w * x for w, x in zip(weights[s], parts, strict=True)) for s in range(2)])
 
     def light_adjoint(self, light: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -322,6 +356,10 @@ class Patches:
         for c in range(len(out)):
             for n, places in ((1, self.color), (2, self.behind)):
                 value = weights[0, n] * light[0, c] + weights[1, n] * light[1, c]
+                if n == 2:
+                    of_means = self.means.weight * value[self.means.at, None]
+                    out[c] += np.bincount(self.means.of.ravel(), of_means.ravel(), out.shape[1])
+                    value[self.means.at] = 0.0
                 out[c] += np.bincount(places, value, out.shape[1])
         return out
 
@@ -366,8 +404,8 @@ def level_radius_px(level: int, tolerance_px: float) -> float:
 def reach_of_objects_px(largest_radius_px: float) -> int:
     """Largest distance of a pixel whose color contributes to another one, hidden surfaces included, of moving objects.
 
-    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the color
-    of a pixel as far from the edge on the other side, or nearer to it.
+    Light travels by the radius. What lies behind an object is seen up to both radii behind its edge, and has the colors
+    of pixels about as far from the edge on its other side at most, see ``surface_edges``.
     """
     behind = 2.0 * largest_radius_px + SLACK_PX
     return math.ceil(largest_radius_px + behind + min(behind, MIRRORED_PX) + PURE_REACH_PX + 2)
@@ -379,9 +417,10 @@ def reach_of_layers_px(
     """The largest distance of a pixel whose color or depth affects another one, hidden surfaces included.
 
     The light of a visible patch travels by its radius. A hidden one is seen as many px behind the edge of the nearer
-    surface as their radii differ, has the color of a pixel as far from the edge on the other side or nearer to it,
-    and its light travels by its own radius from there. How much a nearer surface covers depends on where it is missing,
-    up to twice its radius from its edge, and what arrives from there comes by that radius once more.
+    surface as their radii differ, has the colors of pixels about as far from the edge on its other side at most, see
+    ``surface_edges``, and its light travels by its own radius from there. How much a nearer surface covers depends on
+    where it is missing, up to twice its radius from its edge, and what arrives from there comes by that radius once
+    more.
 
     Parameters
     ----------
@@ -506,15 +545,20 @@ def _unwrapped(edges: SurfaceEdges, around_px: int) -> SurfaceEdges:
         return edges
     height, width = (size - 2 * around_px for size in edges.front.shape[-2:])
 
-    def pixels(plane: NDArray[np.int32]) -> NDArray[np.int32]:
-        row, column = np.divmod(_inner(plane, around_px), width + 2 * around_px)
+    def places(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        row, column = np.divmod(numbers, width + 2 * around_px)
         place = (row - around_px) % height * width + (column - around_px) % width
         return np.where(row < 0, -1, place).astype(np.int32)  # -1 is no pixel
 
-    return SurfaceEdges(
-        pixels(edges.front), _inner(edges.share, around_px), pixels(edges.pure), pixels(edges.hidden),
-        pixels(edges.missing),
-    )  # fmt: skip
+    front, pure, hidden, missing = (
+        places(_inner(plane, around_px)) for plane in (edges.front, edges.pure, edges.hidden, edges.missing)
+    )
+    b, row, column = np.unravel_index(edges.means.at, edges.front.shape)
+    row, column = row - around_px, column - around_px
+    inner = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    at = np.ravel_multi_index((b[inner], row[inner], column[inner]), (len(front), height, width)).astype(np.int64)
+    means = Means(at, places(edges.means.of[inner]), edges.means.weight[inner])
+    return SurfaceEdges(front, _inner(edges.share, around_px), pure, hidden, missing, means)
 
 
 def scene_of_objects(

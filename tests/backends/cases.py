@@ -24,6 +24,7 @@ from blursynth.physics.radiometry import SensorParameters
 from blursynth.physics.resampling import Bands, rescaling
 from blursynth.physics.response import decode_table, encode_table
 from blursynth.physics.scene import Scene
+from blursynth.physics.surface_edges import Means
 from blursynth.physics.trajectory import WalkParameters
 from blursynth.physics.warps import Warps
 
@@ -100,6 +101,7 @@ def _of_picture(value: Any, b: int, batch: int) -> Any:
         own = {
             n: a[b : b + 1] for n, a in planes.items() if isinstance(a, np.ndarray) and len(a) == batch and a.ndim > 2
         }
+        own["means"] = value.means.of_picture(b, value.order[0].size)
         return replace(value, **own)
     if isinstance(value, Warps | SensorParameters | DevelopParameters):
         arrays = {f.name: getattr(value, f.name) for f in fields(value)}
@@ -143,6 +145,17 @@ def warps(
         first[:] = np.linspace(0, times - seen, height).round()
     weight = rng.random((batch, height or 1, seen)) + 0.1
     return Warps(matrix, shift, first, weight / weight.sum(axis=-1, keepdims=True))
+
+
+def random_means(
+    rng: np.random.Generator, hidden: NDArray[np.int32], share: NDArray[np.float64] | None = None
+) -> Means:
+    """Of any four colors with any weights, behind most of the pixels that may have one."""
+    may = (hidden >= 0) & (rng.random(hidden.shape) < 0.7)
+    at = np.flatnonzero(may if share is None else may & (share == 1))
+    of = rng.integers(0, max(1, hidden[0].size), (at.size, 4), dtype=np.int32)
+    weight = rng.random((at.size, 4)) * (rng.random((at.size, 4)) < 0.7) + 1e-3
+    return Means(at, of, weight / weight.sum(axis=1, keepdims=True))
 
 
 def scene(
@@ -190,6 +203,7 @@ def scene(
     psf = point_spreads(rng, kernels * parts, size=size)
     if limited:
         more["farthest"] = np.where(rng.random(shape) < 0.6, rng.permuted(order, axis=2), -9).astype(np.int32)
+    more["means"] = random_means(rng, hidden, more.get("share"))
     return Scene(order, kernel, hidden, psf, weight / weight.sum(), **more)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from cases import random_means
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.frame import Border
 from blursynth.physics.point_spread import PointSpreads, disk, polygon
 from blursynth.physics.scene import Scene
+from blursynth.physics.surface_edges import Means
 
 BORDERS = [Border.REFLECT, Border.REPLICATE, Border.CIRCULAR, Border.CONSTANT]
 
@@ -38,7 +40,8 @@ def random_scene(
     weight = rng.uniform(0.2, 1.0, parts)
     hidden = hidden_behind(order, gap=2 * spread, reach_px=9)
     kernel = ((level + rng.integers(0, 2, level.shape)) % 6).astype(np.int32)
-    return Scene(order, kernel, hidden, PointSpreads.concatenate(psf), weight / weight.sum())
+    means = random_means(rng, hidden)
+    return Scene(order, kernel, hidden, PointSpreads.concatenate(psf), weight / weight.sum(), means=means)
 
 
 def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, connected: bool = True) -> Scene:
@@ -62,10 +65,11 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
     farthest = None
     if connected:  # at half of the pixels some slices are too far to be seen
         farthest = np.where(rng.random(shape) < 0.5, rng.permuted(order, axis=2), order.min() - 9).astype(np.int32)
+    hidden = np.where(mixed, anywhere[0], plain.hidden)
     return Scene(
         order,
         plain.kernel,
-        np.where(mixed, anywhere[0], plain.hidden),
+        hidden,
         plain.psf,
         plain.part_weight,
         front,
@@ -76,6 +80,7 @@ def edged_scene(seed: int, shape: tuple[int, int, int], *, parts: int = 1, conne
         center,
         connected,
         farthest,
+        random_means(rng, hidden, share),
     )
 
 
@@ -261,7 +266,8 @@ def test_threads_strides_and_batches_do_not_change_a_bit() -> None:
     back = cpu.composite_adjoint(image, scene, border=Border.REFLECT, threads=1)
     assert np.array_equal(cpu.composite_adjoint(image, scene, border=Border.REFLECT, threads=2), back)
     for b in range(2):
-        one = Scene(scene.order[b : b + 1], scene.kernel[b : b + 1], scene.hidden[b : b + 1], scene.psf)
+        planes = (plane[b : b + 1] for plane in (scene.order, scene.kernel, scene.hidden))
+        one = Scene(*planes, scene.psf, means=scene.means.of_picture(b, 130 * 170))
         assert np.array_equal(cpu.composite(image[b : b + 1], one, border=Border.REFLECT)[0], expected[b])
     assert np.array_equal(image, picture(8, (2, 3, 130, 170), np.float32))
 
@@ -309,6 +315,8 @@ def test_bad_scenes_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="valid"):
         cpu.composite(np.zeros((1, 1, 8, 9)), scene, border=Border.VALID)
     edged = edged_scene(1, (1, 8, 9))
+    assert edged.share is not None
+    means, mixed = edged.means, np.flatnonzero(edged.share < 1)[:3]
     for change, message in (
         ({"front": None}, "belong together"),
         ({"slope": None}, "belong together"),
@@ -317,6 +325,11 @@ def test_bad_scenes_are_refused() -> None:
         ({"pure": np.full((1, 8, 9), -1, np.int32)}, "pure"),
         ({"front": np.full((1, 8, 9), 72, np.int32)}, "front"),
         ({"part_center": np.zeros((2, 2))}, "part_center"),
+        ({"means": Means(means.at[::-1], means.of, means.weight)}, "ascending"),
+        ({"means": Means(means.at, means.of + np.int32(72), means.weight)}, "of pixels"),
+        ({"means": Means(means.at, means.of, 2 * means.weight)}, "weights"),
+        ({"means": Means(means.at, means.of[1:], means.weight)}, "means"),
+        ({"means": Means(mixed, means.of[: mixed.size], means.weight[: mixed.size])}, "share of 1"),
     ):
         with pytest.raises(InvalidValueError, match=message):
             dataclasses.replace(edged, **change)

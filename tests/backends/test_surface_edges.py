@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from blursynth.backends import cpu, oracle
+from blursynth.physics.point_spread import PointSpreads, disk
+from blursynth.physics.scene import scene_of_layers
 from blursynth.physics.surface_edges import SurfaceEdges
 
 
@@ -16,6 +18,9 @@ def same(one: SurfaceEdges, other: SurfaceEdges) -> None:
     for name in ("front", "pure", "hidden", "missing"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert np.abs(one.share - other.share).max() <= 1e-9
+    assert np.array_equal(one.means.at, other.means.at)
+    assert np.array_equal(one.means.of, other.means.of)
+    assert np.abs(one.means.weight - other.means.weight).max(initial=0.0) <= 1e-12
 
 
 @pytest.mark.parametrize("objects", [False, True])
@@ -33,6 +38,7 @@ def test_equals_the_definition(objects: bool, height: int, width: int) -> None:
         expected = oracle.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0)
         same(cpu.surface_edges(single, level, deep, wide, jump=1.5, slack_px=2.0), expected)
     assert (expected.hidden >= 0).any() or min(height, width) == 1
+    assert expected.means.at.size or min(height, width) == 1
 
 
 def slanted(angle_deg: float, offset_px: float, size: int = 32) -> NDArray[np.float64]:
@@ -142,3 +148,21 @@ def test_threads_do_not_matter() -> None:
     image = rng.random((1, 3, 300, 300))
     one, two = (cpu.surface_edges(image, level, None, level, jump=1.5, slack_px=2.0, threads=n) for n in (1, 2))
     same(one, two)
+
+
+def test_a_ramp_goes_on_behind_a_pole() -> None:
+    """In its middle exactly, where the nearest pixel that shows the ramp is 5 steps off; elsewhere half as far off."""
+    ramp = 0.2 + 0.01 * np.arange(60) + np.zeros((1, 3, 16, 60))
+    pole = np.abs(np.arange(60) - 23) <= 3
+    image = np.where(pole, 0.9, ramp)
+    nearness = np.where(pole, 9.0, 0.0) + np.zeros((1, 16, 1))
+    disks = PointSpreads.concatenate([disk(0.0), disk(9.0)])
+    kernel = (nearness > 0).astype(np.int32)
+    for backend in (cpu, oracle):
+        scene = scene_of_layers(image, nearness, nearness, kernel, lambda _: disks, np.ones(1), backend)
+        hidden = scene.patches(0).light(image[0].reshape(3, -1))[1].reshape(3, 16, 60)[..., pole]
+        off = (hidden - ramp[0][..., pole]) / 0.01  # in steps
+        nearest = np.array([2, 3, 4, 5, 4, 3, 2])
+        assert np.abs(off[..., 3]).max() <= 1e-9
+        assert (np.abs(off) < nearest).all()
+        assert (off**2).mean() <= 0.5**2 * (nearest**2).mean()

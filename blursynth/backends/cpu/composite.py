@@ -346,8 +346,8 @@ def _cover_of(
 
 @_compiled
 def _load(
-    image, kind, length, at, row, column_at, all_dark, column_dark, mixed, table, other, light, surface, slope, down,
-    right, values,
+    image, kind, length, at, row, column_at, all_dark, column_dark, mixed, table, other, light, mean_of, mean_weight,
+    surface, slope, down, right, values,
 ):  # fmt: skip
     """The light and the coverage of a run's patches, pixel by pixel."""
     channels = image.shape[0]
@@ -366,8 +366,11 @@ def _load(
             p = row + column_at[at + n]
             if kind == 1:
                 p = light[p]
-            for c in range(channels):
-                values[n * lanes + c] = image[c, p]
+            if p >= 0:
+                for c in range(channels):
+                    values[n * lanes + c] = image[c, p]
+            else:
+                _mean(image, -1 - p, mean_of, mean_weight, n * lanes, values)
             values[n * lanes + channels] = 1.0
     if mixed.size:
         if plain:
@@ -392,6 +395,18 @@ def _load(
                     values[o] = 0.0
     for o in range(length * lanes, (length * lanes + VECTOR - 1) // VECTOR * VECTOR):
         values[o] = 0.0
+
+
+@_compiled
+def _mean(image, m, of, weight, o, values):
+    """The light of a hidden patch that is a mean of four colors."""
+    for c in range(len(image)):
+        values[o + c] = (
+            weight[m, 0] * image[c, of[m, 0]]
+            + weight[m, 1] * image[c, of[m, 1]]
+            + weight[m, 2] * image[c, of[m, 2]]
+            + weight[m, 3] * image[c, of[m, 3]]
+        )
 
 
 @_compiled
@@ -791,6 +806,7 @@ def _fill_tiles(
     mixed, table, other, light = borrowed(scene[3]), borrowed(scene[4]), borrowed(scene[5]), borrowed(scene[6])
     surface, slope, number_at = borrowed(scene[7]), borrowed(scene[8]), borrowed(scene[9])
     partly, farthest_at = borrowed(scene[10]), borrowed(scene[11])
+    mean_of, mean_weight = borrowed(scene[12]), borrowed(scene[13])
     first_row, rows_of, entry_offset = borrowed(code[0]), borrowed(code[1]), borrowed(code[2])
     entry_weight, summed, gone_offset = borrowed(code[3]), borrowed(code[4]), borrowed(gone_code[2])
     kernels = (first_row.size - 1) // share.size
@@ -863,7 +879,7 @@ def _fill_tiles(
                         else:
                             _load(
                                 image, kind, length, column, row, column_at, row_dark[y + reach], column_dark, mixed,
-                                table, other, light, surface, slope, down, right,
+                                table, other, light, mean_of, mean_weight, surface, slope, down, right,
                                 piece(values, VECTOR * at, values.size),
                             )  # fmt: skip
                     where = source + 8 * VECTOR * at
@@ -963,7 +979,7 @@ def _adjoint_rows(
     """What the patches get back from each row of tiles, ``back[job, visible or hidden, row, column, channel]``."""
     channels, height, width = image.shape
     kinds = scene[2].shape[0]
-    mixed, table, _, _, surface, slope, number_at, partly, farthest_at = scene[3:]
+    mixed, table, _, _, surface, slope, number_at, partly, farthest_at = scene[3:12]
     first_row, rows_of, entry_offset, entry_weight, summed = code[:5]
     kernels = (code[0].size - 1) // share.size
     united, _ = _reach(code[5], kernels)
@@ -1214,6 +1230,7 @@ def _return_light(back, own, scene, height, width, border, reach, tile_height, o
     """Add what the patches got back to the pixels whose colors they have."""
     channels = own.shape[0]
     there, mixed, table, other, place = scene[2], scene[3], scene[4], scene[5], scene[6]
+    mean_of, mean_weight = scene[12], scene[13]
     flat = own.reshape(channels, -1)
     row_at, column_at = np.empty(height + 2 * reach, np.int64), np.empty(width + 2 * reach, np.int64)
     row_dark, column_dark = np.empty(height + 2 * reach, np.bool_), np.empty(width + 2 * reach, np.bool_)
@@ -1239,8 +1256,11 @@ def _return_light(back, own, scene, height, width, border, reach, tile_height, o
                             flat[c, p] += table[m, w] * light
                             flat[c, other[m, 0]] += table[m, w + 1] * light
                             flat[c, other[m, 1]] += table[m, w + 2] * light
-                        else:
+                        elif kind == 0 or place[p] >= 0:
                             flat[c, p if kind == 0 else place[p]] += light
+                        else:
+                            for n in range(4):
+                                flat[c, mean_of[-1 - place[p], n]] += mean_weight[-1 - place[p], n] * light
     out[...] = own
 
 
@@ -1366,7 +1386,12 @@ def _compiled_scene(
         # What is hidden is a slice farther than what hides it, and so perhaps the farthest of all.
         lowest, numbers = lowest - 1, np.concatenate([numbers[:1] - 1, numbers])
     farthest = none if scene.farthest is None else np.ascontiguousarray(scene.farthest[b]).ravel()
-    planes = order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly, farthest
+    means = scene.means.of_picture(b, pixels)
+    light[means.at] = np.arange(-1, -1 - len(means.at), -1)  # below 0: a mean
+    planes = (
+        order, kernel, there, mixed, table, other, light, surface, slope, numbers, partly, farthest,
+        np.ascontiguousarray(means.of), np.ascontiguousarray(means.weight),
+    )  # fmt: skip
     return planes, lowest, len(numbers)
 
 

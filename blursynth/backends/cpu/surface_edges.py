@@ -9,6 +9,7 @@ column are held against those of the pixels that they matter to.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -31,6 +32,7 @@ from blursynth.physics.surface_edges import (
     TRUST,
     UNEVEN_REACH_PX,
     UNEVEN_SHARE,
+    Means,
     SurfaceEdges,
 )
 
@@ -410,6 +412,81 @@ def _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_e
 
 
 @_compiled
+def _exits(edge, above, below):
+    """The nearest row above (below) every pixel in which one at no edge lies above (below) one at an edge; -1: none."""
+    height, width = edge.shape
+    above[0] = -1
+    below[height - 1] = -1
+    for n in range(1, height):
+        for rows, y, beside in ((above, n, n - 1), (below, height - 1 - n, height - n)):
+            to, latest, here, there, row = rows[y], rows[beside], edge[y], edge[beside], np.int32(beside)
+            for x in range(width):
+                to[x] = row if (here[x] != 0) & (there[x] == 0) else latest[x]
+
+
+@_compiled
+def _exits_of_row(edge, left, right):
+    """The same of one row, to the left and to the right."""
+    width = edge.size
+    left[0], right[width - 1] = -1, -1
+    for x in range(1, width):
+        left[x] = x - 1 if edge[x] != 0 and edge[x - 1] == 0 else left[x - 1]
+    for x in range(width - 2, -1, -1):
+        right[x] = x + 1 if edge[x] != 0 and edge[x + 1] == 0 else right[x + 1]
+
+
+@_compiled
+def _mean_rows(
+    first, last, level, edge, farther, ends, starts, hidden, deep_px, above, below, jump, slack, steep, picture, at, of,
+    weight,
+):  # fmt: skip
+    """The four pixels and their weights, whose means are the colors of what continues behind pixels."""
+    height, width = level.shape
+    left, right = np.empty(width, np.int32), np.empty(width, np.int32)
+    levels = level.reshape(-1)
+    for y in range(first, last):
+        m = starts[y]
+        if m < starts[y + 1]:
+            _exits_of_row(edge[y], left, right)
+        for x in range(width):
+            end = np.int64(ends[y, x])
+            if end < 0:
+                continue
+            own, behind = y * width + x, np.int64(farther[end // width, end % width])
+            middle, continues = 0.5 * (levels[end] + levels[behind]), levels[hidden[y, x]]
+            deep = levels[end] - levels[behind]
+            if deep_px.size:
+                deep = deep_px[end // width, end % width] + deep_px[behind // width, behind % width]
+            deep += slack
+            most = math.floor(deep + min(deep, MIRRORED_PX)) + PURE_REACH_PX
+            total = 0.0
+            for n in range(4):
+                of[m, n], weight[m, n] = own, 0.0
+                v, u = y, x
+                while True:
+                    if n < 2:
+                        v = above[v, u] if n == 0 else below[v, u]
+                    else:
+                        u = left[u] if n == 2 else right[u]
+                    away = abs(v - y) + abs(u - x)
+                    if v < 0 or u < 0 or away > most:
+                        break
+                    found = levels[v * width + u]
+                    if found < middle:
+                        if abs(found - continues) <= jump + steep * away:
+                            away = max(1, away - 1)
+                            of[m, n], weight[m, n] = v * width + u, 1.0 / (away * away)
+                            total += weight[m, n]
+                        break
+            at[m] = picture * height * width + own
+            if total == 0.0:
+                of[m, 0], weight[m, 0], total = hidden[y, x], 1.0, 1.0
+            for n in range(4):
+                weight[m, n] /= total
+            m += 1
+
+
+@_compiled
 def _beyond_rows(
     first_job,
     last_job,
@@ -426,8 +503,13 @@ def _beyond_rows(
     hidden,
     missing,
     at_edges,
+    ends,
+    counts,
 ):
-    """What continues behind pixels at no edge, and which surfaces are missing."""
+    """What continues behind pixels at no edge, and which surfaces are missing.
+
+    And for every pixel that is not mixed the edge pixel beyond which its hidden color is looked for; -1 for none.
+    """
     height, width = level.shape
     latest, columns = np.empty(width, np.int32), np.empty(width, np.int32)
     best, own = np.empty((_ROWS, width), np.int64), np.empty((_ROWS, width))
@@ -454,14 +536,24 @@ def _beyond_rows(
         best[:] = _NONE
         _nearest_ends(first, last, level, level[first:last], *hiding, True, jump, steep, *search)
         for y in range(first, last):
+            counts[y] = 0
             for x in range(width):
-                if best[y - first, x] == _NONE:
+                ends[y, x] = -1
+            for x in range(width):
+                if best[y - first, x] == _NONE and edge[y, x] == 0:
                     continue
                 if edge[y, x] != 0 and (connected or edge[y, x] & _NEAR or front[y, x] >= 0):
+                    if edge[y, x] & _NEAR and front[y, x] >= 0 and share[y, x] == 1.0:
+                        ends[y, x] = y * width + x
+                        counts[y] += 1
+                    continue
+                if best[y - first, x] == _NONE:
                     continue
                 row, column, away = _end_of(y, x, best[y - first, x])
                 behind = np.int64(farther[row, column])
                 hidden[y, x] = _turned_over(y, x, row, column, behind, away, level, edge, jump, steep, at_edges)
+                ends[y, x] = row * width + column
+                counts[y] += 1
 
 
 def surface_edges(
@@ -479,6 +571,7 @@ def surface_edges(
     height, width = level.shape[1:]
     count = threads_to_use(threads) if height * width > 65536 else 1
     empty = np.empty((0, 0))
+    means: list[Means] = []
     for b in range(len(level)):
         here = np.ascontiguousarray(level[b], np.float64)
         edge = np.empty((height, width), np.uint8)
@@ -503,11 +596,21 @@ def surface_edges(
                 _facts_of(edge, kind, beside, behind, here, deep, wide, float(jump), float(slack_px), starts, facts)
                 reach = math.ceil(math.sqrt(facts[:, _MATTERS].max(initial=0.0)))
             found.append((starts, facts, reach))
+        ends, counts = np.empty((height, width), np.int32), np.empty(height, np.int64)
         share_out(
             _beyond_rows, -(-height // _ROWS), count, here, edge, beside, behind, *found, float(jump), steep,
-            out.front[b], out.share[b], out.hidden[b], out.missing[b], out.hidden[b].copy(),
+            out.front[b], out.share[b], out.hidden[b], out.missing[b], out.hidden[b].copy(), ends, counts,
         )  # fmt: skip
-    return out
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        above, below = np.empty((height, width), np.int32), np.empty((height, width), np.int32)
+        _exits(edge, above, below)
+        mean = Means(np.empty(starts[-1], np.int64), np.empty((starts[-1], 4), np.int32), np.empty((starts[-1], 4)))
+        share_out(
+            _mean_rows, height, count, here, edge, behind, ends, starts, out.hidden[b], deep, above, below, float(jump),
+            float(slack_px), steep, b, mean.at, mean.of, mean.weight,
+        )  # fmt: skip
+        means.append(mean)
+    return dataclasses.replace(out, means=Means.concatenate(means, [0] * len(means))) if means else out
 
 
 @_compiled

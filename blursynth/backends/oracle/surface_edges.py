@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -24,6 +25,7 @@ from blursynth.physics.surface_edges import (
     TRUST,
     UNEVEN_REACH_PX,
     UNEVEN_SHARE,
+    Means,
     SurfaceEdges,
 )
 
@@ -55,12 +57,18 @@ def surface_edges(
 
     A nearer surface is missing at the pixels beyond its edge, up to ``wide_px`` away; of several surfaces it is the one
     whose edge is the nearest. Behind a surface continues what lies beyond the nearest edge pixel of its own from which
-    that can be seen there, mirrored at the edge, and mirrored again 8 px behind it (as between mirrors: textures
-    continue, and no streaks arise). On which side of an edge a pixel lies is decided by ``jump``, or by half of the
-    step if that is less.
+    that can be seen there, mirrored at the edge, and mirrored again 8 px behind it (as between mirrors: the depth
+    continues). On which side of an edge a pixel lies is decided by ``jump``, or by half of the step if that is less.
+
+    Behind pixels that are not mixed, its color is a mean, which no single pixel draws a streak of: of the first pixel
+    at no edge beyond one, in each of four directions (up, down, left and right), that is farther than the middle of the
+    step, with weights ``1 / d^2``, d the distance of the edge pixel before it. A direction is left out where that pixel
+    is of another surface than what continues, by ``jump``, and where it is too far away: farther than one can see
+    behind the edge, plus as much once more, at most 8 px, plus 4 px. Where all are, the color is that of the one pixel.
     """
     batch, _, height, width = image.shape
     out = SurfaceEdges.none(level.shape)
+    means: list[tuple[int, list[int], list[float]]] = []
     for b in range(batch):
         one = _Picture(np.asarray(image[b], np.float64), level[b], jump, uneven=deep_px is None)
         for y in range(height):
@@ -75,6 +83,7 @@ def surface_edges(
             continue
         hidden_at_edges = out.hidden[b].copy()
         steep = STEEPEST if deep_px is None else 0.0
+        deep = partial(one.deep, deep_px=None if deep_px is None else deep_px[b], slack_px=slack_px)
         for y in range(height):
             for x in range(width):
                 front, share = int(out.front[b, y, x]), out.share[b, y, x]
@@ -82,17 +91,25 @@ def surface_edges(
                     lowest = float(level[b].flat[front] if front >= 0 else level[b, y, x])
                     gone = front if share < 1 else one.ends_beside(y, x, lowest, wide_px[b] + slack_px)
                     out.missing[b, y, x] = gone
-                if one.edge[y, x] and (wide_px is not None or one.near[y, x] or front >= 0):
+                e: tuple[int, int] | None = (y, x)
+                if not one.edge[y, x] or (wide_px is None and not one.near[y, x] and front < 0):
+                    e, away = one.nearest(y, x, one.near, partial(one.joined, deep=deep, steep=steep))
+                    if e is not None:
+                        _, farther = one.beyond(e)
+                        first = int(hidden_at_edges[farther])
+                        origin = divmod(first, width) if first >= 0 else farther
+                        mirrored = one.turned_over((y, x), origin, e, farther, away, steep)
+                        out.hidden[b, y, x] = mirrored[0] * width + mirrored[1]
+                elif front < 0 or share < 1 or not one.near[y, x]:
                     continue
-                deep = None if deep_px is None else deep_px[b]
-                e, away = one.nearest(y, x, one.near, partial(one.joined, deep_px=deep, slack_px=slack_px, steep=steep))
                 if e is not None:
-                    _, farther = one.beyond(e)
-                    first = int(hidden_at_edges[farther])
-                    origin = divmod(first, width) if first >= 0 else farther
-                    mirrored = one.turned_over((y, x), origin, e, farther, away, steep)
-                    out.hidden[b, y, x] = mirrored[0] * width + mirrored[1]
-    return out
+                    means.append(
+                        ((b * height + y) * width + x, *one.mean((y, x), e, out.hidden[b, y, x], deep(e), steep))
+                    )
+    if not means:
+        return out
+    at, of, weight = zip(*means, strict=True)
+    return replace(out, means=Means(np.array(at), np.array(of, np.int32), np.array(weight)))
 
 
 def hidden_behind(order: NDArray[np.int32], *, gap: int, reach_px: int) -> NDArray[np.int32]:
@@ -177,16 +194,41 @@ class _Picture:
         e: tuple[int, int],
         away: float,
         *,
-        deep_px: NDArray[np.float64] | None,
-        slack_px: float,
+        deep: Callable[[tuple[int, int]], float],
         steep: float,
     ) -> bool:
         """Whether a pixel is of the surface that ends at an edge pixel, near enough to see what continues behind."""
-        behind = self.beyond(e)[1]
-        own, edge, farther = (float(self.level[q]) for q in (p, e, behind))
-        deep = edge - farther if deep_px is None else deep_px[e] + deep_px[behind]
-        near = abs(edge - own) <= self.jump + steep * away and away <= deep + slack_px
+        own, edge, farther = (float(self.level[q]) for q in (p, e, self.beyond(e)[1]))
+        near = abs(edge - own) <= self.jump + steep * away and away <= deep(e)
         return bool(near and own > farther + min(self.jump, 0.5 * (edge - farther)))
+
+    def deep(self, e: tuple[int, int], *, deep_px: NDArray[np.float64] | None, slack_px: float) -> float:
+        """How many px behind an edge pixel one sees what continues there."""
+        behind = self.beyond(e)[1]
+        own = self.level[e] - self.level[behind] if deep_px is None else deep_px[e] + deep_px[behind]
+        return float(own + slack_px)
+
+    def mean(
+        self, p: tuple[int, int], e: tuple[int, int], hidden: int, deep: float, steep: float
+    ) -> tuple[list[int], list[float]]:
+        """Four pixels and their weights, whose mean is the color of the surface of another one."""
+        level = self.level.flat[hidden]
+        middle = 0.5 * (self.level[e] + self.level[self.beyond(e)[1]])
+        of, weights = [p[0] * self.width + p[1]] * 4, [0.0] * 4
+        for n, (down, right) in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1))):
+            for away in range(1, math.floor(deep + min(deep, MIRRORED_PX)) + PURE_REACH_PX + 1):
+                v, u = p[0] + away * down, p[1] + away * right
+                if not (0 <= v < self.height and 0 <= u < self.width):
+                    break
+                beyond = self.edge[v - down, u - right] and not self.edge[v, u]
+                if beyond and self.level[v, u] < middle:
+                    if abs(self.level[v, u] - level) <= self.jump + steep * away:
+                        of[n], weights[n] = v * self.width + u, 1.0 / max(1, away - 1) ** 2
+                    break
+        if not any(weights):
+            of[0], weights[0] = int(hidden), 1.0
+        total = sum(weights)
+        return of, [weight / total for weight in weights]
 
     def ends_beside(self, y: int, x: int, level: float, wide_px: NDArray[np.float64]) -> int:
         """Which surface nearer than a level ends so near by that it matters that it is missing here; -1 for none."""

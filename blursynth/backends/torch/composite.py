@@ -15,6 +15,7 @@ from blursynth.backends.torch.operator import linear_operator
 from blursynth.backends.torch.tensors import as_array, checked_image, packed, point_spreads, taps_of
 from blursynth.frame import Border, Window
 from blursynth.physics.scene import Scene
+from blursynth.physics.surface_edges import Means
 
 __all__ = ["composite", "composite_adjoint"]
 
@@ -22,7 +23,9 @@ Tensor = torch.Tensor
 
 
 def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
-    *taps, part_weight, front, share, pure, missing, slope, part_center, farthest, connected, border = rest
+    *taps, part_weight, front, share, pure, missing, slope, part_center, farthest, at, of, mean, connected, border = (
+        rest
+    )
     optional = (front, share, pure, missing, slope, part_center)
     planes: Any = [None if plane is None else as_array(plane) for plane in optional]
     psf = point_spreads(*taps)
@@ -36,6 +39,7 @@ def _unpack(order: Tensor, kernel: Tensor, hidden: Tensor, *rest: Any) -> Any:
         *planes,
         connected,
         None if farthest is None else as_array(farthest),
+        Means(as_array(at), as_array(of), as_array(mean)),
     )
     return {"scene": scene, "border": Border(border)}
 
@@ -44,7 +48,8 @@ _composite, _adjoint = linear_operator(
     "composite",
     "Tensor order, Tensor kernel, Tensor hidden, Tensor start, Tensor dy, Tensor dx, Tensor weight, "
     "Tensor part_weight, Tensor? front, Tensor? share, Tensor? pure, Tensor? missing, Tensor? slope, "
-    "Tensor? part_center, Tensor? farthest, bool connected, str border",
+    "Tensor? part_center, Tensor? farthest, Tensor mean_at, Tensor mean_of, Tensor mean_weight, bool connected, "
+    "str border",
     _unpack,
     "composite_triton",
     adds_atomically=True,
@@ -57,7 +62,7 @@ def _arguments(image: Tensor, scene: Scene, border: Border | str) -> tuple[Any, 
         *packed(scene.order, scene.kernel, scene.hidden),
         *taps_of(scene.psf),
         *packed(scene.part_weight, scene.front, scene.share, scene.pure, scene.missing, scene.slope, scene.part_center),
-        *packed(scene.farthest),
+        *packed(scene.farthest, scene.means.at, scene.means.of, scene.means.weight),
         scene.connected,
         border.value,
     )

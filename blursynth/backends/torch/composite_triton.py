@@ -410,6 +410,10 @@ class _Patches:
     mixed: Tensor | None  # [B, 1, N] whether a pixel is a mixture of two colors
     pure: Tensor | None  # [B, N] pixel with the color of the visible one of a mixture
     behind: Tensor  # [B, N] pixel with the color of the hidden one
+    mean_picture: Tensor  # [M] pictures and pixels behind which the color is a mean
+    mean_at: Tensor
+    mean_of: Tensor  # [M, 4] of these pixels
+    mean_weight: Tensor  # [M, 4, 1]
 
     @staticmethod
     def of(
@@ -422,6 +426,7 @@ class _Patches:
         pure: Tensor | None,
         missing: Tensor | None,
         slope: Tensor | None,
+        means: tuple[Tensor, Tensor, Tensor],
         connected: bool,
     ) -> _Patches:
         """From what a :class:`~blursynth.physics.scene.Scene` names."""
@@ -449,6 +454,7 @@ class _Patches:
         def at(plane: Tensor, patches: int) -> Tensor:
             return plane[:, None].expand(-1, patches, -1).gather(2, torch.stack(surfaces[:patches], dim=1))
 
+        mean_at, mean_of = (sent(a, image.device).long() for a in means[:2])
         shape = (batch, len(surfaces), height, width)
         kernels = torch.where(torch.stack(there, dim=1), at(kernel, len(surfaces)), -1)
         slices = at(order, len(surfaces))
@@ -468,6 +474,10 @@ class _Patches:
             mixed,
             color,
             behind,
+            torch.div(mean_at, height * width, rounding_mode="floor"),
+            mean_at % (height * width),
+            mean_of,
+            sent(means[2], image.device, image.dtype)[..., None],
         )
 
     def _weights(self) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
@@ -482,6 +492,8 @@ class _Patches:
         """``[B, 2, C, N]`` light of the patches of a picture ``[B, C, H, W]``."""
         own = image.flatten(2)
         hidden = own.gather(2, self.behind[:, None].expand_as(own))
+        four = own.transpose(1, 2)[self.mean_picture[:, None], self.mean_of]
+        hidden.transpose(1, 2)[self.mean_picture, self.mean_at] = (four * self.mean_weight).sum(dim=1)
         visible = own
         if self.pure is not None and self.mixed is not None:
             colors = (own, own.gather(2, self.pure[:, None].expand_as(own)), hidden)
@@ -504,6 +516,11 @@ class _Patches:
             )
             places.scatter_add_(2, self.pure[:, None].expand_as(color), color)
         places += own
+        of_means = behind.transpose(1, 2)[self.mean_picture, self.mean_at]
+        behind.transpose(1, 2)[self.mean_picture, self.mean_at] = 0.0
+        places.transpose(1, 2).index_put_(
+            (self.mean_picture[:, None], self.mean_of), of_means[:, None] * self.mean_weight, accumulate=True
+        )
         places.scatter_add_(2, self.behind[:, None].expand_as(behind), behind)
 
 
@@ -525,13 +542,17 @@ def _run(
     slope: Tensor | None,
     part_center: Tensor | None,
     farthest: Tensor | None,
+    mean_at: Tensor,
+    mean_of: Tensor,
+    mean_weight: Tensor,
     connected: bool,
     border: str,
 ) -> Tensor:
     image = image.contiguous()
     out = torch.empty_like(image)
     batch, channels, height, width = image.shape
-    patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, connected)
+    means = mean_at, mean_of, mean_weight
+    patches = _Patches.of(image, order, kernel, hidden, front, share, pure, missing, slope, means, connected)
     light = image.new_zeros(batch, 2, channels, height, width) if transpose else patches.light(image)
     parts = part_weight.numel()
     values, tables = _tables(kernel.cpu(), start.cpu(), dy.cpu(), dx.cpu(), weight.detach().cpu(), parts)

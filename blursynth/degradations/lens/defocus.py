@@ -49,7 +49,8 @@ class Defocus(DepthBlur):
     Easily confused: ``f_number`` is not the "equivalent" one; f/1.8 at 4 mm blurs like f/13 at 28 mm on full frame.
 
     Not modeled: diffraction, aberrations, focus breathing, vignetting of light; more than two surfaces at one pixel of
-    the sharp picture; what is hidden behind a surface, which is estimated from its surroundings.
+    the sharp picture; what is hidden behind a surface: it is taken to be as far as what is seen beside the surface, and
+    as smooth as a mean of what is seen there in four directions.
     """
 
     f_number: float = Field(

@@ -41,9 +41,9 @@ class ObjectMotion(Degradation):
     exposure, with exact occlusion in each. This is how data sets that average the frames of a video are made. The
     position of an object in the sharp picture is then its mean position over the frames.
 
-    Not modeled: rotation and change of size of an object, its shadow, and what is hidden behind it, which is estimated
-    from its surroundings. If an earlier step has already blurred the background (camera motion), the regions that it
-    revealed and those that the object reveals are assumed to be independent.
+    Not modeled: rotation and change of size of an object, its shadow, and what is hidden behind it, which is taken to
+    be a mean of what is seen beside it in four directions. If an earlier step has already blurred the background
+    (camera motion), the regions that it revealed and those that the object reveals are assumed to be independent.
     """
 
     varies: ClassVar[bool] = True

@@ -80,6 +80,7 @@ def arguments(scene: Scene, border: Border) -> tuple[Any, ...]:
         *taps(scene.psf),
         torch.from_numpy(scene.part_weight),
         *(None if a is None else torch.from_numpy(a) for a in optional),
+        *(torch.from_numpy(a) for a in (scene.means.at, scene.means.of, scene.means.weight)),
         scene.connected,
         border.value,
     )
@@ -91,11 +92,13 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
     pixels = height * width
     own, unit = np.arange(pixels).reshape(height, width), np.eye(pixels)
     order, kernel, hidden = (plane.ravel() for plane in (scene.order, scene.kernel, scene.hidden))
+    listed = zip(scene.means.at, scene.means.of, scene.means.weight, strict=True)
+    means = {int(p): weight @ unit[of] for p, of, weight in listed}
 
     def patches(p: int) -> list[tuple[int, int, float, np.ndarray]]:
         """Pixel with slice and kernel, 0 to 2 for visible, hidden or missing, how much of it, light as shares of pixels."""
         h = hidden[p]
-        plain = [(p, 0, 1.0, unit[p]), *([(h, 1, 1.0, unit[h])] if h >= 0 else [])]
+        plain = [(p, 0, 1.0, unit[p]), *([(h, 1, 1.0, means.get(p, unit[h]))] if h >= 0 else [])]
         if scene.front is None:
             return plain
         assert scene.share is not None
@@ -108,7 +111,8 @@ def connected_matrix(scene: Scene, border: Border) -> tuple[np.ndarray, Counter[
         color = unit[c] if a > 0 else np.zeros(pixels)
         # Both colors give way to what the pixel is beyond their mixture, each by its share.
         beyond = (unit[p] - a * color - (1 - a) * unit[h]) / (a**2 + (1 - a) ** 2)
-        return [(n, 0, a, a * (color + a * beyond)), (h, 1, 1.0, unit[h] + (1 - a) * beyond), *gone]
+        behind = means.get(p, unit[h] + (1 - a) * beyond)
+        return [(n, 0, a, a * (color + a * beyond)), (h, 1, 1.0, behind), *gone]
 
     shown = np.pad(own, reach, {Border.REFLECT: "reflect", Border.CIRCULAR: "wrap"}.get(border, "edge"))
     lit = np.pad(np.ones_like(own), reach, constant_values=border != Border.CONSTANT)
