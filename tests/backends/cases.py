@@ -410,7 +410,8 @@ def _surface_edges() -> list[Case]:
     blocks = np.repeat(np.repeat(rng.integers(0, 4, (2, 4, 4)), 5, 1), 6, 2)[:, :16, :19]
     size = rng.uniform(0.0, 4.0, blocks.shape)
     limits = {"jump": 1.5, "slack_px": 2.0}
-    layers = {"level": 3.0 * blocks + 0.1 * np.arange(19), "deep_px": None, "wide_px": 2.0 * size, **limits}
+    # Slopes at which no comparison is a tie, which rounding would decide.
+    layers = {"level": 3.0 * blocks + 0.103 * np.arange(19), "deep_px": None, "wide_px": 2.0 * size, **limits}
     objects = {"level": 3.0 * blocks, "deep_px": size, "wide_px": None, **limits}
     picture = between(21, 0, 1, 2, 3, 16, 19)
     error = {np.float32: 1e-9, np.float64: 1e-9}  # shares are computed in float64

@@ -19,6 +19,7 @@ from cases import CASES, Array, Case
 from blursynth.backends import cpu, for_array, oracle
 from blursynth.backends.protocol import OPERATIONS
 from blursynth.physics.point_spread import PointSpreads
+from blursynth.physics.surface_edges import SurfaceEdges
 
 TORCH, TRITON = (find_spec(name) is not None for name in ("torch", "triton"))
 if TORCH:
@@ -76,6 +77,12 @@ def numbers(result: Any) -> Iterator[Array]:
     if isinstance(result, PointSpreads):
         for b in range(len(result)):
             yield from (result[b].dy, result[b].dx, result[b].weight)
+    elif isinstance(result, SurfaceEdges):
+        yield from (result.front, result.share, result.pure, result.hidden, result.missing)
+        for values in (result.means.of, result.means.weight):  # as planes, which have pictures
+            plane = np.full((result.front.size, 4), -1, values.dtype)
+            plane[result.means.at] = values
+            yield plane.reshape(*result.front.shape, 4)
     elif is_dataclass(result):
         yield from (getattr(result, f.name) for f in fields(result))
     else:
