@@ -90,7 +90,7 @@ def object_paths(
     frames
         ``[N, frames, 2]`` positions as :func:`arc_path` has them.
     """
-    u = np.array([uniform_numbers(seed, int(label), 5) for label in labels]).T
+    u = np.array([uniform_numbers(seed, int(label), 5) for label in labels]).reshape(-1, 5).T
     length = np.where(u[4] < still_fraction, 0.0, length_px * (slowest + (1.0 - slowest) * u[0]))
     signed = 2.0 * u - 1.0
     return arc_path(length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3], frames)

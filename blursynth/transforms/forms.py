@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.degradations.tone.luma import luma_of
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, array_library, check_values
 
@@ -36,7 +37,7 @@ def opened(picture: Any) -> tuple[Any, Back]:
     if image.shape[1] == 3:
         return image, back
     library: Any = array_library(image)
-    return library.concatenate([image] * 3, 1), lambda planes: back(_luma(planes))
+    return library.concatenate([image] * 3, 1), lambda planes: back(luma_of(planes))
 
 
 def _opened(picture: Any) -> tuple[Any, Back]:
@@ -139,11 +140,6 @@ def _wrapped(made: Any, like: Any) -> Any:
     """A tensor wrapped in torchvision's class of images, if the input was one."""
     tv_tensors: Any = sys.modules.get("torchvision.tv_tensors")
     return tv_tensors.wrap(made, like=like) if tv_tensors and isinstance(like, tv_tensors.TVTensor) else made
-
-
-def _luma(planes: Any) -> Any:
-    """Y of Rec. 601, which JPEG files and Pillow use for gray; ``[B, 1, H, W]``."""
-    return 0.299 * planes[:, :1] + 0.587 * planes[:, 1:2] + 0.114 * planes[:, 2:]
 
 
 def _is_other(shape: tuple[int, ...], axis: int) -> bool:

@@ -22,7 +22,7 @@ from blursynth.physics.point_spread import PointSpreads
 from blursynth.physics.point_spread_field import PointSpreadField
 from blursynth.physics.scene import Scene, reach_of_layers_px, scene_of_layers
 
-__all__ = ["DepthBlur", "Layers", "NodeGrid"]
+__all__ = ["DepthBlur", "Layers", "NodeGrid", "Place"]
 
 LARGEST_RADIUS_PX = 200.0
 _MEASURED_AT_PX = 20.0  # radius at which the parts' centroids are taken
