@@ -56,6 +56,7 @@ def test_each_object_has_its_own_path_whatever_others_there_are() -> None:
     }  # fmt: skip
     all_of_them = object_paths(np.arange(1, 400, dtype=np.int32), **common)
     assert np.array_equal(object_paths(np.array([7, 300], np.int32), **common), all_of_them[[6, 299]])
+    assert object_paths(np.empty(0, np.int32), **common).shape == (0, SAMPLES, 2)
     length = np.hypot(*np.moveaxis(np.diff(all_of_them, axis=1), -1, 0)).sum(axis=1)
     still = length == 0
     assert 0.2 < still.mean() < 0.4
