@@ -18,6 +18,7 @@ from deblur_models.networks.dbgan import DBGANConfig
 from deblur_models.networks.deblurgan import DeblurGanConfig
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2Config
 from deblur_models.networks.deepdeblur import DeepDeblurConfig
+from deblur_models.networks.drunet import DRUNetConfig
 from deblur_models.networks.hinet import HINetConfig
 from deblur_models.networks.mimo_unet import MimoUNetConfig
 from deblur_models.networks.nafnet import NAFNetConfig
@@ -57,6 +58,7 @@ ALL: tuple[type[NetworkConfig], ...] = (
     AttentionUNetConfig,
     HINetConfig,
     MimoUNetConfig,
+    DRUNetConfig,
     SRNConfig,
     DeepDeblurConfig,
     DBGANConfig,

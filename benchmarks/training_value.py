@@ -1,0 +1,437 @@
+"""What a network learns from blur: one small network and budget, the pairs of each engine, real photographs to test it.
+
+``python benchmarks/training_value.py`` trains and writes one table and one JSON file; ``python benchmarks/run.py
+training_value`` does the same for BENCHMARKS.md. A run takes about ten minutes of one core, and there is one per engine
+and seed; runs lie in ``benchmarks/output/training_value`` and are not repeated. It needs the photographs of
+``make photographs``, and the real pairs in the folder that ``BLURSYNTH_REAL_DATA`` names.
+
+Nothing that is trained or tuned here has seen the real pairs, except the upper bound, which is trained on their other
+halves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from measure import cores, table, version
+from numpy.typing import NDArray
+from real_pairs import RealPair, real_pairs, sharp_photographs
+from safetensors.torch import save_file
+from torch import Tensor
+
+import blursynth as bs
+from blursynth.dataset import DatasetRequest, OnlineDataset
+from blursynth.dataset.bundled import bundled_photographs
+from deblur_models.metrics import align, metric
+from deblur_models.networks import Network, create_network
+
+OUT = Path(__file__).parent / "output" / "training_value"
+SEEDS = (1, 2, 3)
+
+# The budget
+STEPS, BATCH, PATCH_PX = 2000, 8, 96
+PAIRS, PAIR_PX = 4096, 128  # each pair is seen about four times, as another crop, turned and mirrored
+LEARNING_RATE, WARMUP_STEPS, EMA_DECAY = 2e-3, 100, 0.998
+LONG_SIDE_PX = 1200  # photographs are reduced by a whole factor to no less than this, so that they are sharp
+
+ALIGN_PX, BORDER_PX = 8, 30
+
+Codes = NDArray[np.uint8]
+Pairs = tuple[Codes, Codes]  # sharp and blurred, [N, H, W, 3]
+Make = Callable[[Sequence[Path], int], Pairs]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Something that makes pairs.
+
+    ``make`` takes photographs and a seed. ``key`` says all that its pairs depend on, apart from the code.
+    """
+
+    name: str
+    make: Make
+    key: Mapping[str, Any] = field(default_factory=dict)
+    measured_half: int | None = None  # of the real pairs; None: all of them
+
+
+# ------------------------------------------------------------------------------------------------------- our own
+
+
+def recipe_engine(name: str, recipe: bs.Recipe) -> Engine:
+    """Pairs of a recipe."""
+
+    def make(photographs: Sequence[Path], seed: int) -> Pairs:
+        request = DatasetRequest(
+            sources=tuple(map(str, photographs)), recipe=recipe, count=PAIRS, size_px=PAIR_PX, seed=seed
+        )
+        samples = OnlineDataset(request)
+        sharp, blurred = np.empty((2, PAIRS, PAIR_PX, PAIR_PX, 3), np.uint8)
+        for number, sample in enumerate(samples):
+            sharp[number], blurred[number] = sample.sharp, sample.blurred
+        return sharp, blurred
+
+    return Engine(name, make, recipe.to_dict())
+
+
+# ------------------------------------------------------------------------------------------------------- the peers
+
+
+def peer_engine(name: str, blur: Callable[[Codes, int], Codes], margin_px: int, **key: Any) -> Engine:
+    """Pairs of a function of codes ``[H, W, 3]`` and a seed; the sharp picture is the photograph itself."""
+
+    def make(photographs: Sequence[Path], seed: int) -> Pairs:
+        rng = np.random.default_rng(seed)
+        side = PAIR_PX + 2 * margin_px
+        pictures = [codes for path in photographs if min((codes := read(path)).shape[:2]) >= side]
+        sharp, blurred = np.empty((2, PAIRS, PAIR_PX, PAIR_PX, 3), np.uint8)
+        inner = slice(margin_px, margin_px + PAIR_PX)
+        for number in range(PAIRS):
+            codes = pictures[rng.integers(len(pictures))]
+            row, column = (rng.integers(size - side + 1) for size in codes.shape[:2])
+            window = np.ascontiguousarray(codes[row : row + side, column : column + side])
+            sharp[number] = window[inner, inner]
+            blurred[number] = blur(window, int(rng.integers(2**31)))[inner, inner]
+        return sharp, blurred
+
+    return Engine(name, make, {"peer": name, "margin_px": margin_px, **key})
+
+
+def albumentations_engine(name: str, *transforms: tuple[str, dict[str, Any]]) -> Engine:
+    """One of the transforms, each as likely."""
+    import albumentations
+
+    chosen = albumentations.OneOf([getattr(albumentations, kind)(**fields, p=1.0) for kind, fields in transforms], p=1)
+    compose = albumentations.Compose([chosen])
+
+    def blur(codes: Codes, seed: int) -> Codes:
+        compose.set_random_seed(seed)
+        result: Codes = compose(image=codes)["image"]
+        return result
+
+    return peer_engine(name, blur, 16, transforms=transforms, version=version("albumentations"))
+
+
+def deepinv_engine() -> Engine:
+    """``MotionBlurGenerator`` with its own parameters on kernels of 31 px, and noise of up to .02."""
+    from deblur_models.networks.timm_backbones import import_torchvision
+
+    import_torchvision()
+    from deepinv.physics.generator import MotionBlurGenerator
+
+    side = 31
+    generator = MotionBlurGenerator((side, side))
+
+    def blur(codes: Codes, seed: int) -> Codes:
+        rng = np.random.default_rng(seed)
+        kernel = generator.step(1, seed=seed)["filter"][0, 0].numpy()[::-1, ::-1]
+        values = cv2.filter2D(codes.astype(np.float32) / 255.0, -1, np.ascontiguousarray(kernel))
+        noisy = values + rng.uniform(0.0, 0.02) * rng.standard_normal(values.shape, np.float32)
+        return (noisy.clip(0, 1) * 255.0).round().astype(np.uint8)
+
+    return peer_engine("deepinv MotionBlurGenerator, noise", blur, side // 2 + 1, version=version("deepinv"))
+
+
+# ------------------------------------------------------------------------------------------------------- upper bound
+
+UPPER_BOUND = "upper bound: the other half of the real pairs"
+
+
+def upper_bound(half: int) -> Engine:
+    """One half of the real pairs: the left (0) or right half (1) of each GoPro picture, and Levin's first or second.
+
+    It is measured on the other half, which has the same camera and exposure and other pixels.
+    """
+
+    def make(photographs: Sequence[Path], seed: int) -> Pairs:
+        rng = np.random.default_rng(seed)
+        parts = [part for pair in real_pairs(real_data()) if (part := aligned(pair.half(half)))]
+        weight = np.array([blurred.shape[-2] * blurred.shape[-1] for blurred, _ in parts], np.float64)
+        sharp, blurred = np.empty((2, PAIRS, PAIR_PX, PAIR_PX, 3), np.uint8)
+        for number in range(PAIRS):
+            chosen = parts[rng.choice(len(parts), p=weight / weight.sum())]
+            row, column = (rng.integers(size - PAIR_PX + 1) for size in chosen[0].shape[-2:])
+            for stack, picture in zip((blurred, sharp), chosen, strict=True):
+                window = picture[0, :, row : row + PAIR_PX, column : column + PAIR_PX]
+                stack[number] = (window.permute(1, 2, 0) * 255).round().numpy()
+        return sharp, blurred
+
+    return Engine(UPPER_BOUND, make, {"half": half}, measured_half=1 - half)
+
+
+def aligned(pair: RealPair | None) -> tuple[Tensor, Tensor] | None:
+    """The blurred and the sharp picture, without a shift between them."""
+    if pair is None or not pair.shifted:
+        return None if pair is None else (pair.blurred, pair.sharp)
+    moved = align(pair.blurred, pair.sharp, max_shift_px=ALIGN_PX, border_px=ALIGN_PX + 2)
+    return moved.restored, moved.sharp
+
+
+def real_data() -> Path:
+    return Path(os.environ["BLURSYNTH_REAL_DATA"])
+
+
+def engines() -> dict[str, Callable[[], Engine]]:
+    """All engines by name; each is made only when it is used."""
+    motion = ("MotionBlur", {"blur_limit": (3, 31)})
+    listed: dict[str, Callable[[], Engine]] = {
+        "albumentations MotionBlur 3-31": lambda: albumentations_engine("albumentations MotionBlur 3-31", motion),
+        "albumentations MotionBlur, Defocus, AdvancedBlur": lambda: albumentations_engine(
+            "albumentations MotionBlur, Defocus, AdvancedBlur",
+            motion,
+            ("Defocus", {}),
+            ("AdvancedBlur", {"blur_limit": (3, 15)}),
+        ),
+        "deepinv MotionBlurGenerator, noise": deepinv_engine,
+    }
+    for half in (0, 1):
+        listed[f"{UPPER_BOUND} ({half})"] = lambda half=half: upper_bound(half)
+    for name in RECIPES:
+        listed[name] = lambda name=name: recipe_engine(name, bs.load_recipe(name))
+    return listed
+
+
+RECIPES = ("deblurgan", "motion-only", "steady-hand", "default", "mixed", "gopro-average", "realblur", "rsblur")
+
+
+# ------------------------------------------------------------------------------------------------------- training
+
+
+def network(seed: int) -> Network:
+    torch.manual_seed(seed)
+    return create_network("drunet", "small")
+
+
+def batches(pairs: Pairs, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Crops of the pairs, turned and mirrored, for ever; each pair once before any is seen again."""
+    sharp, blurred = pairs
+    rng = np.random.default_rng((seed, 1))
+    while True:
+        for chosen in np.split(order := rng.permutation(len(sharp)), range(BATCH, len(order), BATCH)):
+            if len(chosen) < BATCH:
+                continue
+            cut = []
+            for number in chosen:
+                row, column = (rng.integers(size - PATCH_PX + 1) for size in sharp.shape[1:3])
+                turns, mirror = rng.integers(4), rng.integers(2)
+                for stack in (blurred, sharp):
+                    patch = np.rot90(stack[number, row : row + PATCH_PX, column : column + PATCH_PX], turns)
+                    cut.append(patch[:, ::-1] if mirror else patch)
+            values = torch.from_numpy(np.stack(cut).astype(np.float32) / 255.0).permute(0, 3, 1, 2)
+            yield values[::2].contiguous(), values[1::2].contiguous()
+
+
+def trained(pairs: Pairs, seed: int, *, steps: int = STEPS) -> Network:
+    """The mean of the network's weights over the last steps (EMA)."""
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    model = network(seed)
+    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, steps, pct_start=WARMUP_STEPS / steps, div_factor=20, final_div_factor=50
+    )
+    for step, (blurred, sharp) in zip(range(steps), batches(pairs, seed), strict=False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16()):
+            restored = model(blurred)
+        error = restored.float() - sharp
+        loss = (error.square() + 1e-6).sqrt().mean()  # Charbonnier
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        schedule.step()
+        mean.update_parameters(model)
+        if step % 500 == 0:
+            print(f"  step {step}, loss {float(loss.detach()):.4f}", flush=True)
+    found: Network = mean.module
+    return found.eval()
+
+
+def bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16; twice as fast, and the seeds differ by more than the precision."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+# ------------------------------------------------------------------------------------------------------- measuring
+
+
+def restored(model: Network, picture: Tensor) -> Tensor:
+    """In whole codes, as it would be written."""
+    with torch.no_grad():
+        return (model(picture).clamp(0, 1) * 255).round() / 255
+
+
+def score(shown: Tensor, pair: RealPair) -> float:
+    """PSNR, after alignment where the two photographs are moved against each other."""
+    if not pair.shifted:
+        return float(metric("psnr")(shown, pair.sharp))
+    moved = align(shown, pair.sharp, max_shift_px=ALIGN_PX, border_px=BORDER_PX)
+    return float(metric("psnr")(moved.restored, moved.sharp))
+
+
+def measured(model: Network, half: int | None) -> dict[str, Any]:
+    """Gain in dB on each real pair, and PSNR of what becomes of sharp pictures against themselves."""
+    every = list(real_pairs(real_data()))
+    pairs = every if half is None else [part for pair in every if (part := pair.half(half))]
+    gains = {pair.name: score(restored(model, pair.blurred), pair) - score(pair.blurred, pair) for pair in pairs}
+    psnr = metric("psnr")
+    harm = {
+        group: [float(psnr(restored(model, picture), picture)) for picture in pictures]
+        for group, pictures in sharp_photographs(real_data()).items()
+    }
+    return {"gain_db": gains, "unharmed_db": harm}
+
+
+# ------------------------------------------------------------------------------------------------------- runs
+
+
+def read(path: Path) -> Codes:
+    codes = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(codes[..., ::-1])
+
+
+def photographs() -> list[Path]:
+    """Those of scikit-image, and those in the folder of ``make photographs``."""
+    listed = Path(os.environ["BLURSYNTH_PHOTOGRAPHS"]).read_text("utf-8").split("\n")
+    return [*bundled_photographs("training"), *(Path(line) for line in listed if line)]
+
+
+def prepared(paths: Sequence[Path]) -> list[Path]:
+    """The photographs, reduced in linear light so that they are sharp and as large as pictures usually shown."""
+    folder = OUT / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for path in paths:
+        file = folder / f"{path.parent.name}-{path.stem}.png"
+        made.append(file)
+        if file.exists():
+            continue
+        frame = bs.read_frame(path)
+        factor = max(1, min(8, max(frame.size_px) // LONG_SIDE_PX))
+        small = bs.downscale(frame, factor) if factor > 1 else frame
+        bs.write_picture(file, small)
+    return made
+
+
+def job(engine: Engine, seed: int) -> dict[str, Any]:
+    """One run: the pairs, the training, the measuring. What it found is read where it was run before."""
+    name = slug(engine, seed)
+    found = OUT / f"{name}.json"
+    if found.exists():
+        return dict(json.loads(found.read_text("utf-8")))
+    started = time.process_time()
+    pairs = engine.make(prepared(photographs()), seed)
+    made = time.process_time()
+    model = trained(pairs, seed)
+    done = time.process_time()
+    save_file(model.state_dict(), OUT / f"{name}.safetensors")
+    difference = np.square(pairs[0].astype(np.float32) - pairs[1]).mean(axis=(1, 2, 3))
+    result = {
+        "engine": engine.name,
+        "seed": seed,
+        **measured(model, engine.measured_half),
+        "psnr_of_pairs_db": float(np.median(20 * np.log10(255 / np.sqrt(np.maximum(difference, 1e-2))))),
+        "seconds": {"pairs": made - started, "training": done - made},
+    }
+    found.write_text(json.dumps(result, indent=1), "utf-8")
+    return result
+
+
+def slug(engine: Engine, seed: int) -> str:
+    """The name of a run's files, which changes with all that its result depends on."""
+    budget = (STEPS, BATCH, PATCH_PX, PAIRS, PAIR_PX, LEARNING_RATE, WARMUP_STEPS, EMA_DECAY)
+    text = json.dumps([engine.key, budget], sort_keys=True, default=str)
+    name = "".join(sign if sign.isalnum() else "-" for sign in engine.name)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}-{seed}"
+
+
+def run_all(names: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """All runs, each in a process of one thread."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    prepared(photographs())  # once, before processes would all do it
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+    def run(name: str, seed: int) -> dict[str, Any]:
+        engine = find(name)
+        if not (OUT / f"{slug(engine, seed)}.json").exists():
+            words = [sys.executable, __file__, "--job", name, str(seed)]
+            with (OUT / f"{slug(engine, seed)}.log").open("w") as log:
+                print(f"{name}, seed {seed} ...", flush=True)
+                subprocess.run(words, check=True, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        return job(engine, seed)
+
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
+        return list(pool.map(lambda each: run(*each), [(name, seed) for seed in seeds for name in names]))
+
+
+def find(name: str) -> Engine:
+    """An engine by its name, or the recipe of a file."""
+    if name.endswith(".toml"):
+        return recipe_engine(Path(name).stem, bs.load_recipe(name))
+    return engines()[name]()
+
+
+def report(results: Sequence[Mapping[str, Any]]) -> str:
+    """One row per engine: mean gain over its seeds, and the least and greatest."""
+    pairs = list(real_pairs(real_data()))
+    groups = list(dict.fromkeys(pair.group for pair in pairs))
+    rows = []
+    for engine in dict.fromkeys(result["engine"] for result in results):
+        runs = [result for result in results if result["engine"] == engine]
+        by_pair = {  # of each seed; the upper bound has two runs for each
+            pair.name: {
+                seed: np.mean(
+                    [r["gain_db"][pair.name] for r in runs if r["seed"] == seed and pair.name in r["gain_db"]]
+                )
+                for seed in {r["seed"] for r in runs}
+            }
+            for pair in pairs
+        }
+        row = [engine]
+        for group in groups:
+            names = [pair.name for pair in pairs if pair.group == group]
+            gains = [float(np.mean([by_pair[name][seed] for name in names])) for seed in by_pair[names[0]]]
+            row.append(f"{np.mean(gains):+.2f} ({min(gains):+.2f} .. {max(gains):+.2f})")
+        row.append(f"{sum(np.mean(list(gains.values())) < 0 for gains in by_pair.values())}")
+        row += [f"{np.mean([run['unharmed_db'][group] for run in runs]):.1f}" for group in runs[0]["unharmed_db"]]
+        row.append(f"{np.mean([run['psnr_of_pairs_db'] for run in runs]):.1f}")
+        row.append(f"{np.mean([sum(run['seconds'].values()) for run in runs]) / 60:.1f}")
+        rows.append(row)
+    header = ["trained on", *groups, "pairs that lose", *results[0]["unharmed_db"], "dB of its pairs", "min"]
+    return table(header, rows)
+
+
+def main(arguments: Sequence[str] = ()) -> str:
+    """The section of BENCHMARKS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="engines, or recipes as .toml files; by default all engines")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="number of seeds")
+    parser.add_argument("--job", nargs=2, metavar=("ENGINE", "SEED"), help="one run, in this process")
+    options = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    if options.job:
+        torch.set_num_threads(1)
+        job(find(options.job[0]), int(options.job[1]))
+        return ""
+    results = run_all(options.names or list(engines()), SEEDS[: options.seeds])
+    (OUT / "training_value.json").write_text(json.dumps(results, indent=1), "utf-8")
+    return report(results)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:]))
