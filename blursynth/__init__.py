@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blursynth import degradations as kinds
     from blursynth import transforms
     from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
-    from blursynth.core import Degradation, Draw, Pair, apply
+    from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
     from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.reader import Dataset, open_dataset
@@ -82,6 +82,8 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Degradation",
     "Draw",
     "Pair",
+    "Target",
+    "ShortExposure",
     "apply",
     # Recipes: degradations with distributions for their parameters.
     "Recipe",
@@ -139,7 +141,7 @@ __all__ = [  # noqa: RUF022  in the order of use
 
 _NAMES_OF = {
     "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
-    "core": "Degradation Draw Pair apply",
+    "core": "Degradation Draw Pair ShortExposure Target apply",
     "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
     "dataset.reader": "Dataset open_dataset",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -14,12 +15,12 @@ from pydantic import Field
 
 from blursynth.errors import InvalidValueError, RecipeError, did_you_mean
 from blursynth.frame import Encoding, Frame, Window
-from blursynth.records.kind import Kind, find_kind
+from blursynth.records.kind import Kind, find_kind, make
 
 if TYPE_CHECKING:
     from blursynth.physics.point_spread import PointSpreads
 
-__all__ = ["Degradation", "Draw", "Identity", "Pair", "apply"]
+__all__ = ["TARGETS", "Degradation", "Draw", "Identity", "Pair", "ShortExposure", "Target", "apply", "as_target"]
 
 
 class Degradation(Kind):
@@ -77,6 +78,14 @@ class Degradation(Kind):
         It reaches no farther than the step itself.
         """
         return self if self.in_target else Identity()
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        """The step that a short exposure of the same camera passes through instead: by default itself.
+
+        A kind of motion gives what happens during the fraction of the exposure, centered at zero shift; a kind of noise
+        gives the same noise, weaker and independent; the step keeps its encodings.
+        """
+        return self
 
     def reach_px(self, frame: Frame) -> int | None:
         """How far, in px, the light of a pixel may travel; None if unbounded (such a step cannot be tiled)."""
@@ -169,7 +178,128 @@ class Pair:
     blurred: Frame
 
 
-Target = Literal["scene", "source"]
+class Target(Kind):
+    """What the sharp picture of a pair is: which step it passes through for every step of the blurred one."""
+
+    suffix: ClassVar[str] = "Target"
+    may_reach_farther: ClassVar[bool] = False
+    """Whether its steps may reach farther than those of the blurred picture."""
+
+    @abstractmethod
+    def step(self, name: str, step: Degradation) -> Degradation:
+        """The step of the sharp picture in place of the ``step`` with this name."""
+
+    def unknown_steps(self, names: Collection[str]) -> tuple[str, ...]:
+        """The steps that it names and that are not among these."""
+        return ()
+
+    def written(self) -> Any:
+        """Plain values as in TOML and JSON: the name of the kind if it has no fields, or else a table."""
+        return self.to_dict() if type(self).model_fields else self.kind
+
+
+class SceneTarget(Target):
+    """The same scene through the same camera without blur, noise, mosaic and compression."""
+
+    def step(self, name: str, step: Degradation) -> Degradation:
+        return step.target()
+
+
+class SourceTarget(Target):
+    """The picture as it was given."""
+
+    def step(self, name: str, step: Degradation) -> Degradation:
+        return Identity()
+
+
+class ShortExposure(Target):
+    """A short exposure of the same camera, as real pairs have it: through its lens, mosaic, development and file.
+
+    The camera, and everything that moves, moves only during the ``fraction`` in the middle of the exposure, and the
+    noise is weaker. Everything else is that of the blurred picture.
+
+    The mean position during the short exposure is that of the scene (zero shift), and so is that of the blurred picture
+    during its own, so the two are aligned. The pairs of real data sets are, too, where they have been registered. Not
+    modeled: how far the middle of an exposure is from its mean, which pairs that were not registered show.
+
+    Source: the pairs of RealBlur (Rim et al., ECCV 2020) and RSBlur (Rim et al., ECCV 2022) are such, of two sensors
+    behind one lens; GoPro (Nah et al., CVPR 2017) and REDS take one frame of a video as the sharp picture.
+    """
+
+    may_reach_farther: ClassVar[bool] = True  # a part of a path, re-centered, may lie farther out than in the whole
+
+    fraction: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="part of the exposure, in its middle, during which the short one's shutter is open; 0 is a moment",
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of its noise relative to that of the blurred picture: 0 is none, or .05 to 1; "
+        "1 / sqrt(n) is the mean of n exposures, or one with n times the light",
+    )
+    quality: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="quality of its file (JPEG, WebP) is at least this; by default that of the blurred picture",
+    )
+    without: tuple[str, ...] = Field(
+        default=(),
+        description="names of steps that it does not pass through, although the camera has them: "
+        "what they do is to be restored, too",
+    )
+
+    def model_post_init(self, context: object) -> None:
+        if 0 < self.noise < LEAST_NOISE:
+            raise ValueError(
+                f"noise must be 0 or at least {LEAST_NOISE}, got {self.noise}; the mean of more than "
+                f"{1 / LEAST_NOISE**2:.0f} exposures has no visible noise, so use 0."
+            )
+
+    def step(self, name: str, step: Degradation) -> Degradation:
+        return step.target() if name in self.without else step.short_exposure(self)
+
+    def unknown_steps(self, names: Collection[str]) -> tuple[str, ...]:
+        return tuple(name for name in self.without if name not in names)
+
+    @property
+    def exposures(self) -> float:
+        """How many exposures of the blurred picture's light have a mean with this noise, which is not 0."""
+        return 1.0 / self.noise**2
+
+
+LEAST_NOISE = 0.05
+TARGETS: tuple[type[Target], ...] = (SceneTarget, SourceTarget, ShortExposure)
+"""What the sharp picture of a pair may be."""
+
+_OTHER_NOISE = 0x2545F4914F6CDD1D
+
+
+def other_seed(seed: int) -> int:
+    """The seed of the noise of another exposure: never the same, and not that of a third one's other exposure."""
+    return seed ^ _OTHER_NOISE
+
+
+def as_target(value: Target | str | Mapping[str, Any]) -> Target:
+    """A target from its plain form: the name of its kind, or a table.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such target, or a field is unknown or out of range.
+    """
+    if isinstance(value, Target):
+        return value
+    return _named_target(value) if isinstance(value, str) else make(value, TARGETS, noun="target")
+
+
+@lru_cache(maxsize=16)
+def _named_target(name: str) -> Target:
+    return find_kind(name, TARGETS, noun="target")()
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,9 +327,21 @@ class Draw:
     """
 
     steps: tuple[tuple[str, Degradation], ...]
-    target: Target = "scene"
-    """The sharp picture of a pair: ``scene``, the same scene through the same camera without blur, noise,
-    mosaic and compression, or ``source``, the picture as it was given."""
+    target: Target
+    """The sharp picture of a pair: ``scene``, the same scene through the same camera without blur, noise, mosaic and
+    compression, ``source``, the picture as it was given, or ``short_exposure``, see :class:`ShortExposure`."""
+
+    def __init__(
+        self, steps: tuple[tuple[str, Degradation], ...], target: Target | str | Mapping[str, Any] = "scene"
+    ) -> None:
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "target", as_target(target))
+        names = [name for name, _ in steps]
+        for unknown in self.target.unknown_steps(names):
+            raise InvalidValueError(
+                f"The target leaves out the step {unknown!r}, which the draw does not have.",
+                fix=did_you_mean(unknown, names),
+            )
 
     def __getitem__(self, name: str) -> Degradation:
         for step, degradation in self.steps:
@@ -213,9 +355,7 @@ class Draw:
 
     def target_draw(self) -> Draw:
         """The steps that the sharp picture passes through."""
-        if self.target == "source":
-            return Draw(tuple((name, Identity()) for name, _ in self.steps))
-        return Draw(tuple((name, step.target()) for name, step in self.steps))
+        return Draw(tuple((name, self.target.step(name, step)) for name, step in self.steps))
 
     def pair(
         self, frame: Frame, *, window: Window | None = None, margin_px: int = 0, reach: Reach | None = None
@@ -257,6 +397,9 @@ class Draw:
             ``[K, K]``, K odd, zero shift in the middle; ``[[1]]`` for a draw that does not blur. None if the blur
             differs from pixel to pixel, so that no single kernel represents it.
 
+        It is that of the blurred picture alone: the sharp picture of a ``short_exposure`` has that of
+        ``draw.target_draw()``.
+
         Not modeled: operations between and after the blurs (clipping, demosaicking, sharpening, compression).
         """
         if any(step.varies for _, step in self.steps):
@@ -273,7 +416,7 @@ class Draw:
         return any(getattr(step, "border", None) == "circular" for _, step in self.steps)
 
     def reach_px(self, frame: Frame) -> int | None:
-        """The margin in px that contains all light reaching the pixels of a window; None if unbounded.
+        """The margin in px that contains all light reaching the pixels of a window of a pair; None if unbounded.
 
         If a reach depends on the depth, the frame must include all of it: the window with a margin of this width.
         """
@@ -304,10 +447,10 @@ class Draw:
     def to_dict(self) -> dict[str, Any]:
         """``{"step": [{"name": ..., "kind": ..., field: value, ...}, ...]}``: a recipe with no randomness left.
 
-        ``"target": "source"`` is added if the sharp picture is the source itself.
+        ``"target": "source"``, or the table of a short exposure, is added if the sharp picture is not the scene.
         """
         steps = [{"name": name, **step.to_dict()} for name, step in self.steps]
-        return {"step": steps} if self.target == "scene" else {"target": self.target, "step": steps}
+        return {"step": steps} if self.target.kind == "scene" else {"target": self.target.written(), "step": steps}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], kinds: Iterable[type[Degradation]]) -> Draw:
@@ -328,9 +471,10 @@ class Draw:
                 f"{type(values).__name__ if entries is None else type(entries).__name__}.",
                 fix="Use the form of Draw.to_dict: {'step': [{'name': ..., 'kind': ..., ...}, ...]}.",
             )
-        target = values.get("target", "scene")
-        if target not in ("scene", "source"):
-            raise InvalidValueError(f"The target of a draw must be 'scene' or 'source', got {target!r}.")
+        try:
+            target = as_target(values.get("target", "scene"))
+        except InvalidValueError as error:
+            raise error.at("target of a draw") from None
         steps = []
         for entry in entries:
             fields = dict(entry)
@@ -405,13 +549,13 @@ def pairs(
     alike = min(map(_shared_steps, own.values()))
     frame, window = _through(draws, frame, window, reach, positions[:alike])
     blurred, _ = _through(draws, frame, window, reach, positions[alike:])
-    rest = {name: Draw(draw.steps[alike:], draw.target).target_draw() for name, draw in own.items()}
+    rest = {name: Draw(draw.target_draw().steps[alike:]) for name, draw in own.items()}
     return Pair(sharp=apply([rest[id(draw)] for draw in draws], frame, window=window), blurred=blurred)
 
 
 def _shared_steps(draw: Draw) -> int:
     """How many steps at the start are the same for both pictures."""
-    differ = (n for n, (_, step) in enumerate(draw.steps) if draw.target == "source" or step.target() != step)
+    differ = (n for n, (name, step) in enumerate(draw.steps) if draw.target.step(name, step) != step)
     return next(differ, len(draw.steps))
 
 
@@ -469,11 +613,15 @@ def _reach_of(draws: Sequence[Draw], frame: Frame, seen: Sequence[Sequence[Frame
     needs = [0] * (len(draws[0].steps) + 1)
     for (draw, pictures), after in zip(chosen, seen, strict=True):
         before = (pictures, *after)
-        reaches = [step.reach_px(one) for (_, step), one in zip(draw.steps, before, strict=False)]
-        known = [reach for reach in reaches if reach is not None]
-        if len(known) < len(reaches):
-            return None
-        needs = list(map(max, needs, [*accumulate(reversed(known), initial=0)][::-1]))
+        chains = [draw.steps]
+        if draw.target.may_reach_farther:
+            chains.append(draw.target_draw().steps)
+        for steps in chains:
+            reaches = [step.reach_px(one) for (_, step), one in zip(steps, before, strict=False)]
+            known = [reach for reach in reaches if reach is not None]
+            if len(known) < len(reaches):
+                return None
+            needs = list(map(max, needs, [*accumulate(reversed(known), initial=0)][::-1]))
     return Reach(tuple(needs), _geometry_of([draw for draw, _ in chosen], seen))
 
 

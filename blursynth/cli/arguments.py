@@ -141,7 +141,7 @@ _EXAMPLES = {
 
 def parse_changes(settings: Sequence[str] | None, *, form: str = "STEP.FIELD") -> dict[str, Any]:
     """``--set`` options as changes for :func:`blursynth.load_recipe`; with ``form="NAME"`` as changes of a request."""
-    allowed = r"[^.\s]+\.[^.\s]+" if form == "STEP.FIELD" else r"[^.\s]+(\.[^.\s]+)*"
+    allowed = r"target|[^.\s]+\.[^.\s]+" if form == "STEP.FIELD" else r"[^.\s]+(\.[^.\s]+)*"
     example = _EXAMPLES[form]
     changes: dict[str, Any] = {}
     for setting in settings or ():

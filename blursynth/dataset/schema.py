@@ -463,7 +463,7 @@ def check_encodings(recipe: Recipe, sources: Sequence[Source]) -> None:
         )
     if light is None:
         return
-    if recipe.target == "source" and _result_encoding(recipe) is not Encoding.LINEAR:
+    if recipe.target.kind == "source" and _result_encoding(recipe) is not Encoding.LINEAR:
         raise RecipeError(
             f"Recipe {recipe.name!r} gives the source itself as the sharp picture, but {light.name} holds light.",
             why="The two pictures of a pair would have different encodings.",

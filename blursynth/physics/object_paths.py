@@ -25,6 +25,7 @@ def arc_path(
     acceleration: ArrayLike,
     bend_rad: ArrayLike,
     frames: int | None = None,
+    shutter_fraction: float = 1.0,
 ) -> NDArray[np.float64]:
     """``[..., 65, 2]`` x (right) and y (down) in px at equal times, with the mean over the exposure at zero.
 
@@ -43,9 +44,13 @@ def arc_path(
     frames
         ``[..., frames, 2]`` positions in the middle of as many equal parts of the exposure, with their own mean at
         zero; None: a path of 65.
+    shutter_fraction
+        Part of the exposure, in its middle, during which light arrives: that part of the path, with its own mean at
+        zero.
     """
     length, angle, gain, bend = (np.asarray(one)[..., None] for one in (length_px, angle_rad, acceleration, bend_rad))
     t = np.linspace(0.0, 1.0, SAMPLES) if frames is None else (np.arange(frames) + 0.5) / frames
+    t = shutter_fraction * t + 0.5 * (1.0 - shutter_fraction)
     s = t + gain * (t * t - t)
     # sin(b)/b keeps its digits where the bend vanishes.
     half = 0.5 * bend * s
@@ -68,6 +73,7 @@ def object_paths(
     acceleration: float,
     bend_rad: float,
     frames: int | None = None,
+    shutter_fraction: float = 1.0,
 ) -> NDArray[np.float64]:
     """The path of every object, ``[N, 65, 2]``, each a function of the seed and its own label alone.
 
@@ -87,13 +93,14 @@ def object_paths(
         Headings are uniform in angle +- spread.
     acceleration, bend_rad
         Those of each object are uniform in +- these.
-    frames
-        ``[N, frames, 2]`` positions as :func:`arc_path` has them.
+    frames, shutter_fraction
+        As those of :func:`arc_path`; ``[N, frames, 2]`` with frames.
     """
     u = np.array([uniform_numbers(seed, int(label), 5) for label in labels]).reshape(-1, 5).T
     length = np.where(u[4] < still_fraction, 0.0, length_px * (slowest + (1.0 - slowest) * u[0]))
     signed = 2.0 * u - 1.0
-    return arc_path(length, angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3], frames)
+    heading, gain, bend = angle_rad + spread_rad * signed[1], acceleration * signed[2], bend_rad * signed[3]
+    return arc_path(length, heading, gain, bend, frames, shutter_fraction)
 
 
 def path_bound_px(length_px: float, acceleration: float) -> float:

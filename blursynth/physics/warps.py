@@ -485,6 +485,7 @@ def zoom_warps(
     step_px: float,
     centered_on: Literal["mean", "start"] = "mean",
     frames: int | None = None,
+    shutter_fraction: float = 1.0,
 ) -> Warps:
     """A focal length that grows by the factor ``scale`` during the exposure, at a constant relative rate.
 
@@ -501,15 +502,17 @@ def zoom_warps(
         The target's focal length: the mean of its logarithm over the exposure, or that at the start.
     frames
         Number of moments, instead of the number that follows from ``step_px``.
+    shutter_fraction
+        Part of the exposure, in its middle, during which light arrives.
     """
     row, column = np.asarray(center_px, np.float64)
     box = np.asarray(size_px, np.float64)
     furthest = math.hypot(*np.abs(box - (row, column)).max(axis=0))
-    swing = abs(math.log(scale))
+    swing = shutter_fraction * abs(math.log(scale))
     # The edge of the picture moves by furthest d(log scale), more where it is magnified.
     demand_length(swing * furthest * math.exp(0.5 * swing))
     times = _moments(swing * furthest * math.exp(0.5 * swing), step_px) if frames is None else frames
-    moment = (np.arange(times) + 0.5) / times - (0.5 if centered_on == "mean" else 0.0)
+    moment = shutter_fraction * ((np.arange(times) + 0.5) / times - 0.5) + (0.0 if centered_on == "mean" else 0.5)
     # A longer focal length shows a smaller part of the scene: the source lies nearer to the center.
     nearer = np.exp(-math.log(scale) * moment)
     matrix = np.zeros((1, times, 3, 3))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from blursynth import degradations
-from blursynth.core import Degradation, Draw, Target, check_frame
+from blursynth.core import Degradation, Draw, Target, as_target, check_frame
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.degradations.synonyms import SYNONYMS
 from blursynth.errors import BlursynthError, InvalidValueError, RecipeError, did_you_mean
@@ -22,7 +22,7 @@ from blursynth.recipe.samplers import Maybe, OneOf, Random, Sampler, as_sampler
 from blursynth.recipe.sensor_from_profile import SensorFromProfile
 from blursynth.records.kind import find_kind
 from blursynth.records.streams import Stream
-from blursynth.records.toml import Tables, TomlFiles, without_none
+from blursynth.records.toml import Tables, TomlFiles, change, merged, without_none
 
 __all__ = ["Recipe", "load_recipe", "recipe_names"]
 
@@ -49,7 +49,8 @@ class Recipe:
         Where its parameters come from.
     target
         The sharp picture of a pair: ``scene``, the same scene through the same camera without blur, noise, mosaic and
-        compression, or ``source``, the picture as it was given.
+        compression, ``source``, the picture as it was given, or ``short_exposure``, see
+        :class:`blursynth.ShortExposure`.
 
     Raises
     ------
@@ -66,10 +67,10 @@ class Recipe:
     """
 
     steps: tuple[tuple[str, Sampler], ...]
-    summary: str = ""
-    name: str = "unnamed"
-    source: str = ""
-    target: Target = "scene"
+    summary: str
+    name: str
+    source: str
+    target: Target
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Recipe:
         summary: str = "",
         name: str = "unnamed",
         source: str = "",
-        target: Target = "scene",
+        target: Target | str | Mapping[str, Any] = "scene",
     ) -> None:
         if isinstance(steps, Sampler | Degradation | Mapping | str) or not isinstance(steps, Iterable):
             raise RecipeError(
@@ -92,20 +93,23 @@ class Recipe:
             else:
                 sampler = as_sampler(cast(Sampler, item))
                 named.append((sampler.kinds()[0].kind, sampler))
+        try:
+            target = as_target(target)
+        except InvalidValueError as error:
+            raise error.at(f"{name} target", RecipeError) from None
         values = {"steps": tuple(named), "summary": summary, "name": name, "source": source, "target": target}
-        for field, value in values.items():
-            object.__setattr__(self, field, value)
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
         self._check()
 
     def _check(self) -> None:
-        about: Any = {"place": f"{self.name} target", "field": "target", "value": self.target}
-        if self.target not in ("scene", "source"):
-            raise RecipeError(f"must be 'scene' or 'source', got {self.target!r}.", **about)
-        if self.target == "source" and self.steps and self.takes is not self.gives:
+        if self.target.kind == "source" and self.steps and self.takes is not self.gives:
             raise RecipeError(
                 f"'source' needs a recipe that gives the encoding it takes, got {self.takes} -> {self.gives}.",
                 why="The two pictures of a pair must have the same encoding.",
-                **about,
+                place=f"{self.name} target",
+                field="target",
+                value=self.target,
             )
         if not self.steps:
             raise RecipeError(f"Recipe {self.name!r} has no steps.", fix="Add [[step]] tables with a kind.")
@@ -127,6 +131,14 @@ class Recipe:
             except RecipeError as error:
                 raise error.at(place) from None
             known[step] = sampler
+        for unknown in self.target.unknown_steps(known):
+            raise RecipeError(
+                f"the target leaves out the step {unknown!r}, which the recipe does not have.",
+                fix=did_you_mean(unknown, known),
+                place=f"{self.name} target.without",
+                field="without",
+                value=unknown,
+            )
 
     @property
     def takes(self) -> Encoding | None:
@@ -207,7 +219,7 @@ class Recipe:
         head = {"summary": self.summary, "source": self.source}
         return {
             **{key: value for key, value in head.items() if value},
-            **({} if self.target == "scene" else {"target": self.target}),
+            **({} if self.target.kind == "scene" else {"target": self.target.written()}),
             "step": [{"name": name, **sampler.to_dict()} for name, sampler in self.steps],
         }
 
@@ -231,7 +243,7 @@ class Recipe:
                     place=name,
                     field=str(key),
                 )
-        for key in ("summary", "source", "target"):
+        for key in ("summary", "source"):
             if not isinstance(values.get(key, ""), str):
                 raise RecipeError(
                     f"it must be a string, got {values[key]!r}.", place=f"{name} {key}", field=key, value=values[key]
@@ -265,7 +277,8 @@ class Recipe:
 
     def sha256(self) -> str:
         """Hash of everything that determines the draws."""
-        decides = self.to_dict()["step"] if self.target == "scene" else [self.target, self.to_dict()["step"]]
+        steps = self.to_dict()["step"]
+        decides = steps if self.target.kind == "scene" else [self.target.written(), steps]
         text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -382,7 +395,8 @@ def load_recipe(
     changes
         Fields to replace, by step and name: ``{"shake.length_px": 20.0}``. As in a recipe that ``extends`` this
         one, a step with ``one_of`` has the field changed in every option that has it, and ``kind`` replaces
-        the step. The changes are added to the summary of the recipe.
+        the step. ``target`` and ``target.fraction`` change the sharp picture. The changes are added to the summary of
+        the recipe.
 
     Raises
     ------
@@ -444,7 +458,8 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
     """Merge the steps of a recipe into those of the one it extends.
 
     A step with the name of a parent's step changes it (:func:`_put_over`); others are appended, or inserted ``before``
-    or ``after`` a named one. ``remove`` lists steps to leave out.
+    or ``after`` a named one. ``remove`` lists steps to leave out. Fields of a ``target`` replace those of the parent's,
+    unless it is of another kind.
     """
     name, values = above.name, dict(above.values)
     removed = values.pop("remove", [])
@@ -477,9 +492,19 @@ def _extended(below: Tables, above: Tables, *, kinds: Sequence[type[Degradation]
         steps.insert(at, fields)
         names.insert(at, step)
     changed = [_name(entry) for entry in _entries(values, name)] + [f"without {gone}" for gone in removed]
+    changed += ["target"] * ("target" in values)
     summary = below.values.get("summary", "")
     noted = _noted(summary, ", ".join(changed)) if changed else summary
-    return {**below.values, "summary": noted, **values, "step": steps}
+    targets = [_target_table(owner.values) for owner in (below, above)]
+    target = merged(*targets, of_a_kind=("target",))
+    return {**below.values, "summary": noted, **values, **target, "step": steps}
+
+
+def _target_table(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The target of a recipe as a table; empty if it names none."""
+    if "target" not in values:
+        return {}
+    return {"target": {"kind": values["target"]} if isinstance(values["target"], str) else values["target"]}
 
 
 def _position(step: object, names: Sequence[str], owner: str, **about: str) -> int:
@@ -562,8 +587,12 @@ def _with_changes(
     entries = [dict(entry) for entry in _entries(values, name)]
     names = [_name(entry) for entry in entries]
     of_step: dict[str, dict[str, Any]] = {}
+    of_target: dict[str, Any] = {}
     for path, value in changes.items():
         step, dot, field = str(path).partition(".")
+        if step == "target" and step not in names:
+            of_target["target.kind" if isinstance(value, str) and not dot else path] = value
+            continue
         if not dot or not field:
             raise RecipeError(f"A change is step.field=value, got {path!r}.", fix="For example shake.length_px=20.")
         _position(step, names, name, place=str(path), field=str(path))
@@ -579,7 +608,9 @@ def _with_changes(
     for step, fields in of_step.items():
         at = names.index(step)
         entries[at] = _put_over(entries[at], fields, f"{name} [{step}]", kinds)
-    return {**values, "step": entries}
+    before = Tables(_target_table(values), name)
+    target = change(before, of_target, error=RecipeError, of_a_kind=("target",)).values
+    return {**values, **target, "step": entries}
 
 
 def _noted(summary: Any, note: str) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from blursynth import degradations
-from blursynth.core import Degradation
+from blursynth.core import TARGETS, Degradation
 from blursynth.degradations.sensor.sensor import Sensor
 from blursynth.recipe.distributions import SHARE, field_schema
 from blursynth.recipe.recipe import recipe_names
@@ -64,6 +64,14 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": {"one_of": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/option"}}},
     }
     step_properties = {"name": _STEP_NAME, "probability": _PROBABILITY}
+    targets = [kind_schema(kind) for kind in TARGETS]
+    target_fields = {name: value for table in targets for name, value in table["properties"].items()}
+    definitions["target"] = {
+        "description": "a kind with fields, or fields that replace those of the extended recipe",
+        "type": "object",
+        "properties": {**target_fields, "kind": {"enum": [kind.kind for kind in TARGETS]}},
+        "additionalProperties": False,
+    }
     definitions["step"] = {"description": "one step of the camera", **any_step, "properties": step_properties}
     definitions["changed_step"] = {
         "description": "a new step, or fields that replace those of the step with this name in the extended recipe",
@@ -85,7 +93,10 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "properties": {
             "summary": {"type": "string", "description": "one-line description"},
             "source": {"type": "string", "description": "where its parameters come from"},
-            "target": {"enum": ["scene", "source"], "description": "the sharp picture of a pair"},
+            "target": {
+                "description": "the sharp picture of a pair",
+                "anyOf": [{"enum": [kind.kind for kind in TARGETS]}, {"$ref": "#/$defs/target"}],
+            },
             "extends": {
                 "description": "recipe that this one changes: a name, or the path of a .toml file",
                 "anyOf": [{"enum": list(recipe_names())}, {"type": "string", "pattern": "\\.toml$"}],
@@ -102,7 +113,11 @@ def recipe_schema(kinds: Sequence[type[Degradation]] = degradations.ALL) -> Sche
         "then": {"properties": {"step": {"items": {"$ref": "#/$defs/changed_step"}}}},
         "else": {
             "required": ["step"],
-            "properties": {"remove": False, "step": {"minItems": 1, "items": {"$ref": "#/$defs/step"}}},
+            "properties": {
+                "remove": False,
+                "target": {"if": {"type": "object"}, "then": {"required": ["kind"]}},
+                "step": {"minItems": 1, "items": {"$ref": "#/$defs/step"}},
+            },
         },
         "$defs": definitions,
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blursynth.core import Degradation, Draw
+from blursynth.core import Degradation, Draw, ShortExposure
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, Intrinsics, RawMetadata
 from blursynth.physics.mosaic import color_sites, mosaic_code
@@ -84,8 +84,9 @@ def check_degradation(
     JSON round trip; unknown fields refused; replay to the bit; the input not changed; shape and dtype kept; float64
     and float32 agree; a batch equals its pictures one by one; a window, of which it sees as much around it as
     ``reach_px`` says, equals the same window of the whole; every field changes the output; the target keeps the
-    encodings and reaches no further. Depth, labels and camera count as output, too; a kind that sets them
-    (``sets_geometry``) leaves every pixel as it is, and so does its target.
+    encodings and reaches no further; a short exposure keeps the encodings and the shape. Depth, labels and camera count
+    as output, too; a kind that sets them (``sets_geometry``) leaves every pixel as it is, and so do its target and its
+    short exposure.
 
     Parameters
     ----------
@@ -120,6 +121,16 @@ def check_degradation(
     assert (type(target).gives or frame.encoding) is result.encoding or type(target).takes is None, "target's encoding"
     reach, of_target = example.reach_px(frame), target.reach_px(frame)
     assert reach is None or (of_target is not None and of_target <= reach), "the target reaches further than the step"
+
+    for exposure in (ShortExposure(), ShortExposure(fraction=0.3, noise=0.5)):
+        short = example.short_exposure(exposure)
+        given = type(short).gives
+        assert (given or frame.encoding) is result.encoding or type(short).takes is None, "short exposure's encoding"
+        assert Degradation.from_dict(short.to_dict(), (kind, type(short))) == short, (
+            "JSON round trip of a short exposure"
+        )
+        assert short(frame).size_px == frame.size_px, "a short exposure changes the shape"
+        assert not kind.sets_geometry or short == example, "a short exposure must have the same geometry"
 
     if kind.sets_geometry:
         assert np.array_equal(result.image, frame.image), "a step that sets geometry changes pixels"

@@ -158,7 +158,10 @@ def reblurred(picture: Tensor, draw: Draw | None, geometry: Frame | None) -> tup
         return "it has no draw"
     blur = blur_of(draw)
     if blur is None:
-        return "its blur acts on codes and on light, or their curve is unknown, or a kind does not declare what it does"
+        return (
+            "its blur acts on codes and on light, or their curve is unknown, or a kind does not declare what it does, "
+            "or its sharp image has a part of the blur"
+        )
     frame = _framed(picture, geometry)
     band = blur.reach_px(frame)
     if band is None:
@@ -172,19 +175,26 @@ def blur_of(draw: Draw) -> Draw | None:
     """The part of a draw that re-blurs encoded images: decode, the blur steps, encode; None if that is ambiguous.
 
     It is ambiguous if some blur acts on codes and some on light, if a curve has no known inverse, or if a kind has a
-    reach on light but does not declare that it ``blurs`` (custom kinds).
+    reach on light but does not declare that it ``blurs`` (custom kinds), or if the sharp image of the pair has a part
+    of a blur (a short exposure that is not a moment).
 
-    The steps that blur (``Degradation.blurs``) and those that set geometry are kept. If the sharp image of the pair is
-    the source itself (``target="source"``), it was decoded by the draw's own curve, and steps that act equally on light
-    and on the target (gains, highlights) are kept as well, since they were not applied to the sharp image.
+    The steps that blur (``Degradation.blurs``) and those that set geometry are kept, without the blurs that the sharp
+    image has, too (the lens, in a short exposure). If the sharp image of the pair is the source itself
+    (``target="source"``), it was decoded by the draw's own curve, and steps that act equally on light and on the target
+    (gains, highlights) are kept as well, since they were not applied to the sharp image.
     """
-    source = draw.target == "source"
+    source = draw.target.kind == "source"
     kept: list[tuple[str, Degradation]] = []
     for name, step in draw.steps:
         on_light = step.takes == step.gives == Encoding.LINEAR
+        sharp = draw.target.step(name, step)
+        if step.blurs and sharp == step:
+            continue
+        if step.blurs and sharp.blurs:
+            return None
         if step.blurs or step.sets_geometry or (source and on_light and step.target() == step):
             kept.append((name, step))
-        elif on_light and type(step).reach_px is not Degradation.reach_px:
+        elif on_light and sharp != step and type(step).reach_px is not Degradation.reach_px:
             return None  # it spreads light over pixels, but does not declare that it blurs
     takes = {step.takes for _, step in kept if step.blurs}
     if not takes:

@@ -407,7 +407,7 @@ BAD = {
     "same_as to a wrong field": ('[[step]]\nkind = "decode"\n[[step]]\nkind = "linear_motion"\nlength_px = { same_as = "decode.x" }', "has no such field"),
     "product of nothing known": ('[[step]]\nkind = "linear_motion"\nlength_px = { product = ["exposure.exposure_s", 2.0] }', "product refers to 'exposure', which is not an earlier step"),
     "product below the field": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = { product = [-1.0, { uniform = [1, 2] }] }', "must be >= 0.0, got -2.0"),
-    "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "must be 'scene' or 'source'"),
+    "unknown target": ('target = "sharp"\n[[step]]\nkind = "decode"', "There is no target 'sharp'"),
     "target of another encoding": ('target = "source"\n[[step]]\nkind = "decode"', "gives the encoding it takes"),
     "bad weights": ('[[step]]\none_of = [{ weight = -1, kind = "identity" }]', "weights must be >= 0"),
     "bad probability": ('[[step]]\nkind = "gaussian_blur"\nsigma_px = 1\nprobability = 1.5', r"probability must lie in \[0, 1\]"),

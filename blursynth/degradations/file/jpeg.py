@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation, in_groups
+from blursynth.core import Degradation, ShortExposure, in_groups
 from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
@@ -56,6 +56,9 @@ class Jpeg(Degradation):
         default=0, ge=0, le=15, description="row of the full picture where a block begins; 0 unless it was cropped"
     )
     grid_column_px: int = Field(default=0, ge=0, le=15, description="the same for columns")
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        return self if exposure.quality is None else self.replace(quality=max(self.quality, exposure.quality))
 
     def reach_px(self, frame: Frame) -> int | None:
         # A pixel depends on its own block and, if chroma is interpolated, on the neighboring one. On a device, the

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field
 
+from blursynth.core import Degradation, ShortExposure
 from blursynth.degradations.lens.uniform_blur import UniformBlur
 from blursynth.io import assets
 from blursynth.physics import point_spread
@@ -20,6 +21,8 @@ class MeasuredBlur(UniformBlur):
 
     The kernel is normalized to a sum of 1 and placed with the pixel nearest to its centroid at zero shift. The
     remaining shift of at most half a pixel is kept, since correcting it would blur the kernel.
+
+    It counts as motion. A kernel does not tell the time, so a short exposure is one moment, whatever its fraction.
 
     In a recipe: ``kernel = { file = "kernel.npy" }`` or ``kernel = { files = "kernels/*.npy" }`` for one of several.
     """
@@ -37,6 +40,9 @@ class MeasuredBlur(UniformBlur):
         kernel = np.zeros((7, 7))
         kernel[path[:, 0], path[:, 1]] = 1.0
         return cls(kernel=assets.register(kernel))
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        return self.target()
 
     def make_point_spread(self) -> PointSpreads:
         kernel = assets.get(self.kernel)

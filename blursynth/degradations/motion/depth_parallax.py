@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
+from blursynth.core import Degradation, ShortExposure
 from blursynth.degradations.lens.depth_blur import DepthBlur, Layers, NodeGrid, Place, demand_radius, inverse_depth_of
 from blursynth.frame import Frame
 from blursynth.physics.point_spread import PointSpreads
@@ -33,6 +34,8 @@ class DepthParallax(DepthBlur):
     With ``parts``, the exposure is divided into times of equal length. Within each, the light of two surfaces is
     assumed to arrive at different moments as far as there is room.
 
+    A short exposure sees the part of the same path in the middle of the exposure, from its own mean.
+
     Easily confused: rotating the camera moves all depths equally (:class:`RandomWalkMotion`, camera_shake).
 
     Not modeled: movement along the optical axis, rotation.
@@ -45,11 +48,19 @@ class DepthParallax(DepthBlur):
     heading_deg: float = Field(
         default=0.0, ge=-360, le=360, description="first direction of the camera, 0 = right, 90 = down"
     )
+    shutter_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="part of the exposure, in its middle, during which light arrives"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sample's walk")
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.fraction == 0:
+            return self.target()
+        return self.replace(shutter_fraction=exposure.fraction * self.shutter_fraction)
 
     def path_mm(self) -> NDArray[np.float64]:
         """``[N, 2]`` x and y of the camera at equal times, with their mean over the exposure at zero."""
-        return _path_mm(self.length_mm, self.anxiety, self.heading_deg, self.seed)
+        return _path_mm(self.length_mm, self.anxiety, self.heading_deg, self.seed, self.shutter_fraction)
 
     def layers(self, frame: Frame) -> Layers:
         nearness = inverse_depth_of(frame, kind="depth_parallax")
@@ -97,7 +108,9 @@ class DepthParallax(DepthBlur):
 
 
 @lru_cache(maxsize=64)
-def _path_mm(length_mm: float, anxiety: float, heading_deg: float, seed: int) -> NDArray[np.float64]:
+def _path_mm(
+    length_mm: float, anxiety: float, heading_deg: float, seed: int, shutter_fraction: float
+) -> NDArray[np.float64]:
     if length_mm == 0:
         return np.zeros((2, 2))
     parameters = WalkParameters(
@@ -110,6 +123,9 @@ def _path_mm(length_mm: float, anxiety: float, heading_deg: float, seed: int) ->
         samples=_SAMPLES,
     )
     path = np.asarray(for_array(parameters.length_px).random_walk(parameters, np.array([seed], np.uint64))[0])
+    if shutter_fraction < 1:
+        time = np.linspace(-0.5, 0.5, _SAMPLES)
+        path = np.stack([np.interp(shutter_fraction * time, time, path[:, axis]) for axis in (0, 1)], axis=-1)
     # Time passes evenly from one position to the next, so the mean is that of the middles.
     path = path - 0.5 * (path[:-1] + path[1:]).mean(axis=0)
     path.flags.writeable = False

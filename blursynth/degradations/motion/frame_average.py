@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
+from blursynth.core import Degradation, ShortExposure
 from blursynth.degradations.lens.uniform_blur import UniformBlur
 from blursynth.degradations.motion.random_walk_motion import RandomWalkMotion
 from blursynth.physics.point_spread import PointSpreads
@@ -27,7 +28,8 @@ class FrameAverage(UniformBlur):
 
     ``length_px`` is the length of the path from the first light of the first frame to the last of the last; the walk
     is that of :class:`~blursynth.kinds.RandomWalkMotion`. The sharp picture is at the mean of all frames, or, as in the
-    GoPro data set, it is the middle frame (``mid``); the two pictures are then misaligned by :meth:`centroid_px`.
+    GoPro data set, it is the middle frame (``mid``); the two pictures are then misaligned by :meth:`centroid_px`. A
+    short exposure is one moment, whatever its fraction.
 
     Not modeled: other differences between frames (objects, depth, rolling shutter), and that frames of a video are
     developed, denoised and compressed before they are averaged.
@@ -89,6 +91,9 @@ class FrameAverage(UniformBlur):
         if self.centered_on == "mean":
             return rasterize(path, duration)
         return rasterize(path - middle, duration, center=False)
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        return self.target()
 
     def centroid_px(self) -> tuple[float, float]:
         """Shift of the blurred picture against the sharp one in rows, columns; (0, 0) for ``centered_on = "mean"``."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, cropped
+from blursynth.core import BorderName, Degradation, ShortExposure, cropped
 from blursynth.degradations.scene.composited import composited, on_cpu
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Window
@@ -40,6 +40,9 @@ class ObjectMotion(Degradation):
     With ``frames``, it is the mean of that many pictures, each of one moment in the middle of its share of the
     exposure, with exact occlusion in each. This is how data sets that average the frames of a video are made. The
     position of an object in the sharp picture is then its mean position over the frames.
+
+    A short exposure sees the middle part of the same paths, each with its own mean where the object is in the sharp
+    scene. With ``frames`` it is one moment.
 
     Not modeled: rotation and change of size of an object, its shadow, and what is hidden behind it, which is taken to
     be a mean of what is seen beside it in four directions. If an earlier step has already blurred the background
@@ -79,14 +82,23 @@ class ObjectMotion(Degradation):
         le=256,
         description="mean of this many moments, like the frames of a video, instead of parts; default: continuous",
     )
+    shutter_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="part of the exposure, in its middle, during which light arrives"
+    )
     border: BorderName = "reflect"
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of this sample's paths")
 
     def reach_px(self, frame: Frame) -> int | None:
         if self.length_px == 0 or self.still_fraction == 1:
             return 0
-        radius = path_bound_px(self.length_px, self.acceleration)
+        # The middle part of a path is as much shorter as it is briefer, and its speed changes by as much less.
+        radius = path_bound_px(self.shutter_fraction * self.length_px, self.shutter_fraction * self.acceleration)
         return reach_of_objects_px(radius if self.label is None else 0.6 * radius)
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.fraction == 0 or self.frames is not None:
+            return self.target()
+        return self.replace(shutter_fraction=exposure.fraction * self.shutter_fraction)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -117,6 +129,7 @@ class ObjectMotion(Degradation):
             acceleration=self.acceleration,
             bend_rad=math.radians(self.bend_deg),
             frames=self.frames,
+            shutter_fraction=self.shutter_fraction,
         )
         if self.label is not None:
             paths[labels != self.label] = 0.0

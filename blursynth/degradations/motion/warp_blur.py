@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import BorderName, Degradation, in_groups
+from blursynth.core import BorderName, Degradation, ShortExposure, in_groups
 from blursynth.degradations.scene.scene_depth import known_camera
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Border, Frame, Intrinsics, array_library
-from blursynth.physics.poses import Path
+from blursynth.physics.poses import Path, Poses
 from blursynth.physics.warps import (
     CenteredOn,
     Warps,
@@ -58,6 +58,10 @@ class WarpBlur(Degradation):
     the next, edges become ghosts. This is how data sets that average the frames of a video are made
     (:class:`~blursynth.kinds.FrameAverage` is the same with one path for the whole picture, which begins and ends with
     a frame). One frame is a single warped picture.
+
+    A short exposure sees the part of the same path in the middle of the exposure (of a rolling shutter: of each row's
+    own), and its own mean pose is that of the sharp scene, whatever ``centered_on`` says. With ``frames`` it is one
+    moment.
     """
 
     varies: ClassVar[bool] = True
@@ -77,6 +81,9 @@ class WarpBlur(Degradation):
         le=1000,
         description="mean of this many moments, like the frames of a video; default: a continuous exposure",
     )
+    shutter_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="part of the exposure, in its middle, during which light arrives"
+    )
     border: BorderName = "reflect"
 
     @abstractmethod
@@ -86,6 +93,12 @@ class WarpBlur(Degradation):
     def smallest_depth_m(self) -> float | None:
         """The depth to which nearer pixels are clamped; None if the blur does not depend on depth."""
         return None
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.fraction == 0 or self.frames is not None:
+            return self.target()
+        centered = {"centered_on": "mean"} if "centered_on" in type(self).model_fields else {}
+        return self.replace(shutter_fraction=exposure.fraction * self.shutter_fraction, **centered)
 
     def warps(self, frame: Frame, b: int = 0) -> Warps:
         """The warps of picture ``b``; remembered, since margin and blur both need them.
@@ -221,6 +234,10 @@ class MovingCamera(WarpBlur):
     def target_pose(self) -> CenteredOn:
         """Which pose the sharp target has."""
 
+    def open_s(self) -> float:
+        """How long light arrives at every row."""
+        return self.shutter_fraction * self.exposure_s
+
     def readout(self) -> tuple[float, bool]:
         """Readout time of the full picture in s, and whether the last row is read first."""
         return 0.0, False
@@ -244,7 +261,7 @@ class MovingCamera(WarpBlur):
             cells,
             intrinsic_matrix(camera, view.full_size_px, view.origin_px),
             for_array(cells),
-            exposure_s=self.exposure_s,
+            exposure_s=self.open_s(),
             starts_s=row_starts_s(rows, height, readout_s, from_bottom=from_bottom),
             all_starts_s=row_starts_s(np.arange(height), height, readout_s, from_bottom=from_bottom),
             centered_on=self.target_pose(),
@@ -254,13 +271,17 @@ class MovingCamera(WarpBlur):
 
 @lru_cache(maxsize=64)
 def _motion(blur: MovingCamera, camera: Intrinsics, full_size_px: tuple[int, int]) -> tuple[Path, NDArray[np.float64]]:
-    """The path of a camera and the boundaries of its parts, which all windows of a picture share."""
-    path = blur.principal_path(camera, full_size_px)
+    """The path of a camera from the first light on and the boundaries of its parts, which all windows share."""
+    whole, closed_s = blur.principal_path(camera, full_size_px), 0.5 * (blur.exposure_s - blur.open_s())
+
+    def path(time_s: NDArray[np.float64]) -> Poses:
+        return whole(closed_s + np.asarray(time_s))
+
     cells = exposure_cells(
         path,
         intrinsic_matrix(camera, full_size_px),
         full_size_px,
-        blur.exposure_s + blur.readout()[0],
+        blur.open_s() + blur.readout()[0],
         step_px=blur.step_px,
         nearest_m=blur.nearest_m,
     )

@@ -56,4 +56,5 @@ class Zoom(WarpBlur):
             step_px=self.step_px,
             centered_on=self.centered_on,
             frames=self.frames,
+            shutter_fraction=self.shutter_fraction,
         )

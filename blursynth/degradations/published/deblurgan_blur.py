@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation, one_by_one
+from blursynth.core import Degradation, ShortExposure, one_by_one
 from blursynth.degradations.motion.random_walk_motion import RandomWalkMotion
 from blursynth.frame import Border, Encoding, Frame
 from blursynth.physics.point_spread import PointSpreads, rasterize_samples
@@ -29,6 +29,8 @@ class DeblurganBlur(Degradation):
     so the pair is not aligned; borders are dark; the stretch changes brightness and contrast of every picture, and
     depends on all of its pixels. Therefore a window cannot be blurred by itself: ``reach_px`` is None, and data sets
     blur the whole picture before they crop the patch.
+
+    Its sharp picture is the source; a short exposure is one moment, whatever its fraction.
 
     Source: the folder motion_blur of the authors' repository (KupynOrest/DeblurGAN) at commit 1421a74 of 10 November
     2017, which is still its master; Boracchi and Foi, IEEE TIP 21(8), 2012 for the walk. Its script draws the anxiety
@@ -76,6 +78,9 @@ class DeblurganBlur(Degradation):
 
     def reach_px(self, frame: Frame) -> int | None:
         return None if self.stretch else self.canvas_px
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        return self.target()
 
     def point_spread(self) -> PointSpreads:
         """The kernel, not centered."""

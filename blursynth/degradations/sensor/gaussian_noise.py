@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, ShortExposure, other_seed
 from blursynth.frame import Frame, array_library, per_picture
 
 __all__ = ["GaussianNoise"]
@@ -35,6 +35,11 @@ class GaussianNoise(Degradation):
         default=0.0, ge=0, le=1, description="correlation of the noise of different channels; 0 colored, 1 gray"
     )
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.noise == 0:
+            return self.target()
+        return self.replace(sigma=exposure.noise * self.sigma, seed=other_seed(self.seed))
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

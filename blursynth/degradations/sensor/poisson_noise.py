@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation, in_groups
+from blursynth.core import Degradation, ShortExposure, in_groups, other_seed
 from blursynth.degradations.tone.luma import luma_of
 from blursynth.frame import Frame, per_picture
 
@@ -32,6 +32,11 @@ class PoissonNoise(Degradation):
     scale: float = Field(default=1.0, ge=0, le=100, description="factor on the noise; published .05 to 3")
     gray: bool = Field(default=False, description="whether all channels have the same noise, that of their luma")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.noise == 0:
+            return self.target()
+        return self.replace(scale=exposure.noise * self.scale, seed=other_seed(self.seed))
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

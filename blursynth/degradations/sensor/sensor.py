@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar, Literal, Self
@@ -11,19 +12,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, ShortExposure, other_seed
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame, RawMetadata
 from blursynth.physics.development import camera_from_srgb
 from blursynth.physics.mosaic import mosaic_code
-from blursynth.physics.radiometry import LARGEST_PRNU, TUKEY_SHAPES, SensorParameters
+from blursynth.physics.radiometry import (
+    LARGEST_PRNU,
+    QUANTISATION_VARIANCE_DN2,
+    TUKEY_SHAPES,
+    SensorParameters,
+)
 
 __all__ = ["Sensor"]
 
 _OFFSETS = ("red_offset_dn", "green_red_offset_dn", "green_blue_offset_dn", "blue_offset_dn")
 _NUMBERS = (
     *("electrons_at_white", "full_well_e", "capacity_e", "dn_per_electron", "black_level_dn", "bit_depth", "dark_e"),
-    *("read_noise_e", "read_noise_shape", "row_noise_e", "column_noise_e", "prnu", "dsnu_e", *_OFFSETS),
+    *("read_noise_e", "read_noise_shape", "row_noise_e", "column_noise_e", "prnu", "dsnu_e", "exposures", *_OFFSETS),
 )
 
 
@@ -44,9 +50,17 @@ class Sensor(Degradation):
     current, so it clips at the same white. The black level of the frame includes the mean dark signal, like that of
     covered pixels in a camera.
 
+    The mean of several ``exposures`` of n times the electrons in all has ``1 / sqrt(n)`` of the noise. It is not
+    rounded to whole codes: what rounding adds to the noise of one exposure is part of its read noise. The patterns n1
+    and n2 do not become weaker.
+
+    A short exposure has the same mosaic, colors and patterns. With noise 0 it has no patterns, offsets and rounding,
+    either.
+
     The gradient of tensors is that of the mean, since counting has none. It is 0 where the mean is clipped.
 
-    Not modeled: blooming, crosstalk, dark current that varies between pixels, telegraph noise.
+    Not modeled: blooming, crosstalk, dark current that varies between pixels, telegraph noise; that the mean of
+    exposures is nearer to a normal distribution, and is clipped one by one.
 
     Easily confused: ``white_level_e`` is the number of electrons at white in this exposure, ``full_well_e`` the number
     that a pixel can hold. An underexposed picture that is brightened has a small ``white_level_e``. ``read_noise_e`` is
@@ -123,6 +137,9 @@ class Sensor(Degradation):
         default=0.0, ge=-1e3, le=1e3, description="the same of green in the rows with blue; only with a mosaic"
     )
     blue_offset_dn: float = Field(default=0.0, ge=-1e3, le=1e3, description="the same of blue")
+    exposures: float = Field(
+        default=1.0, ge=1, le=1e6, description="number of exposures of this light whose mean is the picture"
+    )
     shot_noise: bool = Field(default=True, description="whether electrons are counted one by one (Poisson)")
     rounding: bool = Field(default=True, description="whether the converter rounds to whole codes")
     seed: int = Field(ge=0, lt=2**63, description="seed of this sample's noise")
@@ -176,8 +193,16 @@ class Sensor(Degradation):
         )
 
     def target(self) -> Degradation:
+        return self._without_noise().replace(mosaic=None)
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.noise == 0:
+            return self._without_noise()
+        return self.replace(exposures=exposure.exposures * self.exposures, seed=other_seed(self.seed))
+
+    def _without_noise(self) -> Self:
         quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e")
-        return self.replace(**dict.fromkeys((*quiet, *_OFFSETS), 0.0), shot_noise=False, rounding=False, mosaic=None)
+        return self.replace(**dict.fromkeys((*quiet, *_OFFSETS), 0.0), shot_noise=False, rounding=False)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:
@@ -186,23 +211,26 @@ class Sensor(Degradation):
             zip(_NUMBERS, np.array([[getattr(s, name) for s in steps] for name in _NUMBERS], np.float64), strict=True)
         )
         white, gain, dark = each["electrons_at_white"], each["dn_per_electron"], each["dark_e"]
+        # The mean of n exposures is one of n times the electrons, with an nth of the gain.
+        n, read_e, rounding = each["exposures"], each["read_noise_e"], np.array([s.rounding for s in steps])
+        rounded_e = np.where(rounding & (n > 1), math.sqrt(QUANTISATION_VARIANCE_DN2) / gain, 0.0)
         balance = np.array([s.white_balance for s in steps])
         matrix = np.array([s.color_matrix for s in steps])
         parameters = SensorParameters(
-            white_level_e=white,
-            full_well_e=each["full_well_e"],
-            read_noise_e=each["read_noise_e"],
+            white_level_e=n * white,
+            full_well_e=n * each["full_well_e"],
+            read_noise_e=np.sqrt(n) * np.hypot(read_e, rounded_e),
             read_noise_shape=each["read_noise_shape"],
-            row_noise_e=each["row_noise_e"],
-            column_noise_e=each["column_noise_e"],
-            gain_dn_per_e=gain,
+            row_noise_e=np.sqrt(n) * each["row_noise_e"],
+            column_noise_e=np.sqrt(n) * each["column_noise_e"],
+            gain_dn_per_e=gain / n,
             black_level_dn=each["black_level_dn"],
             bit_depth=each["bit_depth"].astype(np.int64),
             shot_noise=np.array([s.shot_noise for s in steps]),
-            rounding=np.array([s.rounding for s in steps]),
-            dark_e=dark,
+            rounding=rounding & (n == 1),
+            dark_e=n * dark,
             prnu=each["prnu"],
-            dsnu_e=each["dsnu_e"],
+            dsnu_e=n * each["dsnu_e"],
             sensor_seed=np.array([s.sensor_seed for s in steps], np.uint64),
             mosaic=np.array([mosaic_code(s.mosaic) for s in steps]),
             from_light=np.array([_from_light(s.white_balance, s.color_matrix) for s in steps]),

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from blursynth.backends import for_array
-from blursynth.core import Degradation
+from blursynth.core import Degradation, ShortExposure
 from blursynth.degradations.tone.luma import demand_gray_or_rgb
 from blursynth.frame import Encoding, Frame
 
@@ -29,7 +29,7 @@ class Denoise(Degradation):
 
     It leaves the same traces as phones: correlated noise, smeared fine texture, grain along edges, and colors that
     bleed a little where they differ by less than ``chroma_codes``. The target does not pass through it, so that a
-    network learns to restore this.
+    network learns to restore this. In a short exposure, its strengths are as much smaller as the noise is.
 
     Codes are not rounded again. A camera computes with more bits than its files have, and the following JPEG or WebP
     step or file rounds once. For a finely quantized input, use an encode step with more bits. The result is clipped to
@@ -61,6 +61,12 @@ class Denoise(Degradation):
     )
     luma_radius_px: int = Field(default=2, ge=1, le=32, description="half width of the luma's window in px; 1 to 4")
     chroma_radius_px: int = Field(default=4, ge=1, le=32, description="half width of the chroma's window in px; 2 to 8")
+
+    def short_exposure(self, exposure: ShortExposure) -> Degradation:
+        if exposure.noise == 0:
+            return self.target()
+        weaker = {name: exposure.noise * getattr(self, name) for name in ("luma_codes", "chroma_codes")}
+        return self.replace(**weaker)
 
     def reach_px(self, frame: Frame) -> int | None:
         radii = [self.luma_radius_px] if self.luma_codes > 0 else []
