@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import blursynth as bs
+from blursynth.core import as_target
 from blursynth.dataset import DatasetRequest, OnlineDataset
 from blursynth.dataset.bundled import bundled_photographs
+from blursynth.dataset.detail import detail_of
 from deblur_models.metrics import align, metric
 from deblur_models.networks import Network, create_network
 
@@ -46,7 +49,9 @@ SEEDS = (1, 2, 3)
 # The budget
 STEPS, BATCH, PATCH_PX = 2000, 8, 96
 PAIRS, PAIR_PX = 4096, 128  # each pair is seen about four times, as another crop, turned and mirrored
-LEARNING_RATE, WARMUP_STEPS, EMA_DECAY = 2e-3, 100, 0.998
+LEARNING_RATE, WARMUP_STEPS, EMA_DECAY = float(os.environ.get("TV_LR", 2e-3)), 100, 0.998
+LOSS = os.environ.get("TV_LOSS", "mse")
+MIN_DETAIL = 8.0  # windows of sky teach little
 LONG_SIDE_PX = 1200  # photographs are reduced by a whole factor to no less than this, so that they are sharp
 
 ALIGN_PX, BORDER_PX = 8, 30
@@ -77,7 +82,12 @@ def recipe_engine(name: str, recipe: bs.Recipe) -> Engine:
 
     def make(photographs: Sequence[Path], seed: int) -> Pairs:
         request = DatasetRequest(
-            sources=tuple(map(str, photographs)), recipe=recipe, count=PAIRS, size_px=PAIR_PX, seed=seed
+            sources=tuple(map(str, photographs)),
+            recipe=recipe,
+            count=PAIRS,
+            size_px=PAIR_PX,
+            seed=seed,
+            min_detail=MIN_DETAIL,
         )
         samples = OnlineDataset(request)
         sharp, blurred = np.empty((2, PAIRS, PAIR_PX, PAIR_PX, 3), np.uint8)
@@ -101,10 +111,13 @@ def peer_engine(name: str, blur: Callable[[Codes, int], Codes], margin_px: int, 
         sharp, blurred = np.empty((2, PAIRS, PAIR_PX, PAIR_PX, 3), np.uint8)
         inner = slice(margin_px, margin_px + PAIR_PX)
         for number in range(PAIRS):
-            codes = pictures[rng.integers(len(pictures))]
-            row, column = (rng.integers(size - side + 1) for size in codes.shape[:2])
-            window = np.ascontiguousarray(codes[row : row + side, column : column + side])
-            sharp[number] = window[inner, inner]
+            for _ in range(100):  # as a data set does: flat windows are passed over
+                codes = pictures[rng.integers(len(pictures))]
+                row, column = (rng.integers(size - side + 1) for size in codes.shape[:2])
+                window = np.ascontiguousarray(codes[row : row + side, column : column + side])
+                sharp[number] = window[inner, inner]
+                if detail_of(sharp[number].transpose(2, 0, 1) / np.float32(255), bs.Encoding.DISPLAY) >= MIN_DETAIL:
+                    break
             blurred[number] = blur(window, int(rng.integers(2**31)))[inner, inner]
         return sharp, blurred
 
@@ -200,12 +213,147 @@ def engines() -> dict[str, Callable[[], Engine]]:
     }
     for half in (0, 1):
         listed[f"{UPPER_BOUND} ({half})"] = lambda half=half: upper_bound(half)
+    for name, change in ablation().items():
+        listed[f"default; {name}"] = lambda name=name, change=change: ablated(name, change)
     for name in RECIPES:
         listed[name] = lambda name=name: recipe_engine(name, bs.load_recipe(name))
     return listed
 
 
-RECIPES = ("deblurgan", "motion-only", "steady-hand", "default", "mixed", "gopro-average", "realblur", "rsblur")
+# ------------------------------------------------------------------------------------------------------- ablation
+
+WALK = {
+    "kind": "random_walk_motion",
+    "anxiety": {"log_uniform": [0.0005, 0.01]},
+    "centripetal": {"uniform": [0.0, 0.7]},
+    "big_shake": {"uniform": [0.0, 0.2]},
+    "gaussian": {"uniform": [0.0, 10.0]},
+    "heading_deg": {"uniform": [0.0, 360.0]},
+}
+
+
+def ablation() -> dict[str, Callable[[dict[str, Any]], Any]]:
+    """What differs from ``default`` in one factor: changes of its plain values."""
+
+    def target(value: Any) -> Callable[[dict[str, Any]], Any]:
+        return lambda recipe: recipe.update(target=value)
+
+    def of_target(**fields: Any) -> Callable[[dict[str, Any]], Any]:
+        return lambda recipe: recipe.update(target={**recipe["target"], **fields})
+
+    def step(name: str, **fields: Any) -> Callable[[dict[str, Any]], Any]:
+        def change(recipe: dict[str, Any]) -> None:
+            (entry,) = (entry for entry in recipe["step"] if entry["name"] == name)
+            for field_name, value in fields.items():
+                entry.pop(field_name, None) if value is None else entry.update({field_name: value})
+
+        return change
+
+    def without(*names: str) -> Callable[[dict[str, Any]], Any]:
+        return lambda recipe: recipe.update(step=[entry for entry in recipe["step"] if entry["name"] not in names])
+
+    def replaced(name: str, *entries: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+        def change(recipe: dict[str, Any]) -> None:
+            steps = [(entries if entry["name"] == name else (entry,)) for entry in recipe["step"]]
+            recipe.update(step=[entry for group in steps for entry in group])
+
+        return change
+
+    def after(name: str, *entries: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+        def change(recipe: dict[str, Any]) -> None:
+            place = [entry["name"] for entry in recipe["step"]].index(name) + 1
+            recipe["step"][place:place] = entries
+
+        return change
+
+    def walks(*lengths: tuple[float, float, float]) -> Callable[[dict[str, Any]], Any]:
+        options = [{"weight": w, **WALK, "length_px": {"uniform": [low, high]}} for w, low, high in lengths]
+        return replaced("shake", {"name": "shake", "one_of": options})
+
+    sharpen = {
+        "name": "sharpen",
+        "kind": "sharpen",
+        "probability": 0.8,
+        "sigma_px": {"log_uniform": [0.6, 1.5]},
+        "amount": {"uniform": [0.2, 1.5]},
+        "limit_codes": {"uniform": [10.0, 40.0]},
+    }
+    lamps = {
+        "name": "lamps",
+        "kind": "highlight_expansion",
+        "peak": {"log_uniform": [1.5, 6.0]},
+        "threshold": {"uniform": [0.9, 0.98]},
+    }
+    camera = {"name": "camera", "kind": "set_intrinsics", "focal_length_mm": 4.2, "pixel_pitch_um": 4.2}
+    roll = {
+        "kind": "rolling_shutter",
+        "exposure_s": {"log_uniform": [0.01, 0.1]},
+        "readout_s": {"uniform": [0.008, 0.03]},
+        **{f"{axis}_mrad": {"log_uniform": [1.0, 40.0]} for axis in ("pitch", "yaw", "roll")},
+    }
+    objects = {
+        "name": "objects",
+        "kind": "random_objects",
+        "spacing_px": {"log_uniform": [100.0, 300.0]},
+        "size_px": {"log_uniform": [50.0, 240.0]},
+    }
+    traffic = {
+        "name": "traffic",
+        "kind": "object_motion",
+        "length_px": {"log_uniform": [2.0, 30.0]},
+        "slowest": {"uniform": [0.0, 1.0]},
+        "still_fraction": {"uniform": [0.0, 0.6]},
+        "angle_deg": {"uniform": [0.0, 360.0]},
+        "spread_deg": 180.0,
+    }
+    noiseless = {"shot_noise": False, "rounding": False, "read_noise_e": 0.0, "row_noise_e": 0.0}
+    return {
+        "default": lambda recipe: None,
+        "sharp picture: the scene": target("scene"),
+        "sharp picture: the source": target("source"),
+        "sharp picture: a tenth of the exposure": of_target(fraction=0.1),
+        "sharp picture: a fourth of the noise": of_target(noise=0.25),
+        "sharp picture: its own JPEG quality": of_target(quality=None),
+        "sharp picture: without the lens": of_target(without=["lens", "pixels"]),
+        "no lens": without("lens"),
+        "more noise": step("sensor", full_well_e={"log_uniform": [250.0, 20000.0]}),
+        "no noise": step("sensor", **noiseless),
+        "no noise, no noise reduction": lambda recipe: (
+            step("sensor", **noiseless)(recipe),
+            without("denoise")(recipe),
+        ),
+        "no mosaic": step("sensor", mosaic=None),
+        "no JPEG": without("jpeg"),
+        "stronger JPEG": step("jpeg", quality={"integer": [60, 90]}),
+        "sharpening": after("denoise", sharpen),
+        "blur of codes, not of light": lambda recipe: [
+            replaced(name, {"name": name, "kind": kind, "gamma": 1.0})(recipe)
+            for name, kind in (("decode", "gamma_decode"), ("encode", "gamma_encode"))
+        ],
+        "paths up to 20 px": walks((1, 0, 20)),
+        "paths up to 120 px": walks((1, 0, 120)),
+        "a third without blur": lambda recipe: step("shake", probability=2 / 3)(recipe),
+        "all with blur": walks((3, 0, 12), (4, 12, 70)),
+        "rolling shutter instead of one path": lambda recipe: (
+            after("decode", camera)(recipe),
+            replaced("shake", {"name": "shake", **roll})(recipe),
+        ),
+        "moving objects, too": after("decode", objects, traffic),
+        "lamps beyond white": after("decode", lamps),
+    }
+
+
+def ablated(name: str, change: Callable[[dict[str, Any]], Any]) -> Engine:
+    values = deepcopy(bs.load_recipe("default").to_dict())
+    values["target"] = as_target(values["target"]).to_dict()
+    change(values)
+    return recipe_engine(f"default; {name}", bs.Recipe.from_dict(values))
+
+
+RECIPES = (
+    *("deblurgan", "motion-only", "steady-hand", "default", "mixed", "handheld-video"),
+    *("gopro-average", "gopro", "realblur", "rsblur", "sbdd"),
+)
 
 
 # ------------------------------------------------------------------------------------------------------- training
@@ -249,7 +397,12 @@ def trained(pairs: Pairs, seed: int, *, steps: int = STEPS) -> Network:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16()):
             restored = model(blurred)
         error = restored.float() - sharp
-        loss = (error.square() + 1e-6).sqrt().mean()  # Charbonnier
+        if LOSS == "charbonnier":
+            loss = (error.square() + 1e-6).sqrt().mean()
+        elif LOSS == "mse":
+            loss = 20 * error.square().mean()
+        else:
+            loss = 0.25 * error.square().mean((1, 2, 3)).add(1e-5).sqrt().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
@@ -354,7 +507,7 @@ def job(engine: Engine, seed: int) -> dict[str, Any]:
 
 def slug(engine: Engine, seed: int) -> str:
     """The name of a run's files, which changes with all that its result depends on."""
-    budget = (STEPS, BATCH, PATCH_PX, PAIRS, PAIR_PX, LEARNING_RATE, WARMUP_STEPS, EMA_DECAY)
+    budget = (STEPS, BATCH, PATCH_PX, PAIRS, PAIR_PX, LEARNING_RATE, WARMUP_STEPS, EMA_DECAY, MIN_DETAIL, LOSS)
     text = json.dumps([engine.key, budget], sort_keys=True, default=str)
     name = "".join(sign if sign.isalnum() else "-" for sign in engine.name)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}-{seed}"

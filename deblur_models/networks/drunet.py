@@ -57,7 +57,7 @@ class DRUNetConfig(NetworkConfig):
 
     @property
     def published_padding(self) -> PublishedPadding:
-        return PublishedPadding("replicate", self.multiple_px)  # forward in models/network_unet.py
+        return PublishedPadding("edge", self.multiple_px)  # forward in models/network_unet.py
 
     def build(self) -> DRUNet:
         return DRUNet(self)
