@@ -226,7 +226,10 @@ def _show_sample(opened: Dataset, index: int) -> None:
         ),
     ]
     console.table(("", ""), rows)
-    fields = []
+    target = record["draw"].get("target", "scene")
+    target = {"kind": target} if isinstance(target, str) else dict(target)
+    fields = [(f"the sharp picture: {target.pop('kind')}", "")]
+    fields += [(f"  {name}", "by default" if value is None else str(value)) for name, value in target.items()]
     for step in record["draw"]["step"]:
         fields.append((f"{step['name']}: {step['kind']}", ""))
         for field in _ordered(step, opened.kinds):

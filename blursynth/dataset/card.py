@@ -65,6 +65,9 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     path = ascii(name)  # a Python string literal, whatever the name
     summary = spec.summary or spec.recipe.get("summary", "") or spec.recipe_name
     steps = ""
+    if "target" in spec.recipe:
+        text = json.dumps(spec.recipe["target"], ensure_ascii=False, allow_nan=False)
+        steps += f"| (the sharp picture) | {_code(text)} |\n"
     for step in spec.recipe["step"]:
         fields = {key: value for key, value in step.items() if key != "name"}
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False)

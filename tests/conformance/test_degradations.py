@@ -350,3 +350,46 @@ def test_blur_is_to_be_restored_and_reaches_beyond_the_pixel(kind: type[bs.Degra
         example = example.replace(stretch=False)  # its reach is that of the whole picture otherwise
     assert example.target() == bs.kinds.Identity()
     assert (example.reach_px(FRAMES.get(kind, pictures(kind.takes))) or 0) > 0
+
+
+# Kinds of what happens while the shutter is open, and of a kernel that does not tell the time.
+MOTION = {
+    bs.kinds.ObjectMotion, bs.kinds.RandomWalkMotion, bs.kinds.LinearMotion, bs.kinds.AcceleratedMotion,
+    bs.kinds.GaussianProcessMotion, bs.kinds.RecordedMotion, bs.kinds.FrameAverage, bs.kinds.CameraShake,
+    bs.kinds.RollingShutter, bs.kinds.RecordedShake, bs.kinds.Zoom, bs.kinds.DepthParallax, bs.kinds.MeasuredBlur,
+    bs.kinds.DeblurganBlur,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", bs.kinds.ALL, ids=[k.kind for k in bs.kinds.ALL])
+def test_a_short_exposure_of_every_kind(kind: type[bs.Degradation]) -> None:
+    """A moment of motion is sharp; noise and what reduces it is gone without noise; everything else is the camera's."""
+    example = next(e for e, _ in EXAMPLES if type(e) is kind)
+    moment = example.short_exposure(bs.ShortExposure())
+    if kind in MOTION or kind in NOISE or kind is bs.kinds.Denoise:
+        assert moment == bs.kinds.Identity()
+    elif isinstance(example, bs.kinds.Sensor):
+        assert moment == example.target().replace(mosaic=example.mosaic)
+    else:
+        assert moment == example
+    whole = example.short_exposure(bs.ShortExposure(fraction=1.0, noise=1.0))
+    if hasattr(example, "shutter_fraction"):
+        assert kind in MOTION
+        assert whole == example.replace(**{"unit_sum": True} if hasattr(example, "unit_sum") else {})
+    elif kind in NOISE or kind is bs.kinds.Sensor:
+        assert whole != example
+        assert whole == example.replace(seed=whole.seed)  # type: ignore[attr-defined]
+    else:
+        assert whole == (bs.kinds.Identity() if kind in MOTION else example)
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in bs.kinds.ALL if "shutter_fraction" in k.model_fields], ids=lambda k: k.kind
+)
+def test_a_hundredth_of_the_exposure_blurs_little(kind: type[bs.Degradation]) -> None:
+    example = next(e for e, _ in EXAMPLES if type(e) is kind)
+    frame = FRAMES.get(kind, pictures(kind.takes))
+    changes = [example.short_exposure(bs.ShortExposure(fraction=f))(frame).image - frame.image for f in (0.01, 0.5, 1)]
+    little, half, whole = (float(np.abs(change).mean()) for change in changes)
+    assert little < 0.1 * whole
+    assert little < half < whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,16 +193,17 @@ class Sensor(Degradation):
         )
 
     def target(self) -> Degradation:
-        return self._without_noise().replace(mosaic=None)
+        return self._without_noise(mosaic=None)
 
     def short_exposure(self, exposure: ShortExposure) -> Degradation:
         if exposure.noise == 0:
             return self._without_noise()
         return self.replace(exposures=exposure.exposures * self.exposures, seed=other_seed(self.seed))
 
-    def _without_noise(self) -> Self:
+    def _without_noise(self, **others: Any) -> Self:
         quiet = ("read_noise_e", "row_noise_e", "column_noise_e", "prnu", "dsnu_e")
-        return self.replace(**dict.fromkeys((*quiet, *_OFFSETS), 0.0), shot_noise=False, rounding=False)
+        off = dict.fromkeys((*quiet, *_OFFSETS), 0.0)
+        return self.replace(**off, shot_noise=False, rounding=False, **others)
 
     @classmethod
     def apply(cls, steps: Sequence[Self], frame: Frame) -> Frame:

@@ -72,10 +72,14 @@ def test_a_derivative_passes_or_an_error_tells(example: bs.Degradation) -> None:
     assert (slope != 0).any()
 
 
+SHORT = {"target": "short_exposure", "target.fraction": 0.3, "target.noise": 0.5}
+
+
+@pytest.mark.parametrize("changes", [None, SHORT], ids=["scene", "short_exposure"])
 @pytest.mark.parametrize("name", ["default", "phone-night", "rsblur", "mixed"])
-def test_a_whole_recipe_on_a_batch_equals_arrays(name: str) -> None:
+def test_a_whole_recipe_on_a_batch_equals_arrays(name: str, changes: dict[str, object] | None) -> None:
     """To the bit, noise, mosaic and compression included, with another draw for every picture."""
-    recipe, frame = bs.load_recipe(name), pictures("display", batch=3, size_px=(48, 56))
+    recipe, frame = bs.load_recipe(name, changes=changes), pictures("display", batch=3, size_px=(48, 56))
     draws = [recipe.sample(frame[i], seed=7, index=i) for i in range(3)]
     expected, sharp = bs.apply(draws, frame), bs.apply([d.target_draw() for d in draws], frame)
     assert np.array_equal(bs.apply(draws, on_tensors(frame)).image.numpy(), expected.image)

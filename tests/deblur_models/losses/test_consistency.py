@@ -63,8 +63,8 @@ WIDE: dict[str, Any] = {"corner": (40, 45), "size_px": 96}
 HIDES = ("depth", "objects")
 
 
-def chain(*steps: Degradation, target: str = "scene") -> Draw:
-    return Draw(tuple((f"{i}", step) for i, step in enumerate(steps)), target)  # type: ignore[arg-type]
+def chain(*steps: Degradation, target: bs.Target | str = "scene") -> Draw:
+    return Draw(tuple((f"{i}", step) for i, step in enumerate(steps)), target)
 
 
 def in_light(*steps: Degradation) -> Draw:
@@ -392,3 +392,18 @@ def test_registry() -> None:
         make_consistency({"kind": "reblur"})
     with pytest.raises(InvalidValueError, match=r"ReBlur.form must be 'l1' or 'charbonnier', got 'l2'"):
         make_consistency({"kind": "re_blur", "form": "l2"})
+
+
+def test_of_a_short_exposure_only_what_it_lacks_is_blurred_again() -> None:
+    """Its lens is in both pictures; a part of the motion in the sharp one is none that more motion makes whole."""
+    motion = bs.kinds.LinearMotion(length_px=7.0, angle_deg=30.0)
+    steps = (bs.kinds.Decode(), motion, LENS, bs.kinds.Encode())
+    moment = chain(*steps, target="short_exposure")
+    blur = blur_of(moment)
+    assert blur is not None
+    assert [step for _, step in blur.steps if step.blurs] == [motion]
+    batch = batch_of([moment])
+    assert ReBlur()(batch.sharp, batch).item() < 0.3 * CODE
+    ideal = Batch(batch.sharp, batch.blurred, (chain(*steps),), batch.geometry, batch.sources)
+    assert ReBlur()(batch.sharp, ideal).item() > 2 * CODE
+    assert blur_of(chain(*steps, target=bs.ShortExposure(fraction=0.2))) is None
