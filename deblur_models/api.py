@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
+from blursynth.errors import InvalidValueError
 from deblur_models.checkpoints.checkpoint import load_network
 from deblur_models.config.configuration import Configuration, load_configuration
 from deblur_models.data.pair_set import PairSet, open_pairs
 from deblur_models.device import torch_device
 from deblur_models.evaluate.evaluation import Evaluation, evaluate
+from deblur_models.evaluate.protocols import find_protocol
 from deblur_models.evaluate.report import write_report
 from deblur_models.metrics import Metric, metric
 from deblur_models.networks import Network
@@ -74,7 +76,8 @@ def evaluate_network(
     pairs: PairSet | str | Path,
     out: str | Path,
     *,
-    metrics: Sequence[Metric | str] = ("psnr", "ssim"),
+    metrics: Sequence[Metric | str] | None = None,
+    protocol: str | None = None,
     device: torch.device | str = "auto",
     **options: Any,
 ) -> Evaluation:
@@ -90,7 +93,11 @@ def evaluate_network(
     out
         Folder of the report, ``index.html`` and ``summary.json``; existing results are kept.
     metrics
-        By name or with settings; they must include ``psnr``.
+        By name or with settings; they must include ``psnr``. By default those of the protocol, or ``psnr`` and
+        ``ssim``.
+    protocol
+        The name of a public test set (see :data:`deblur_models.evaluate.PROTOCOLS`), which is found in the folder
+        ``pairs``.
     device
         Where the network runs; ``auto`` uses CUDA if available.
     **options
@@ -104,14 +111,26 @@ def evaluate_network(
     Raises
     ------
     BlursynthError
-        Pairs, checkpoints or metrics cannot be used.
+        Pairs, checkpoints, metrics or the protocol cannot be used.
+
+    Examples
+    --------
+    ``evaluate_network("run/", "/data/RealBlur", "report/", protocol="realblur-j")`` measures after registration, as the
+    published figures are.
     """
     if isinstance(network, str | Path):
         network = load_network(network)
     if isinstance(network, Network):
         network = NetworkRestorer(network, device=torch_device(str(device)), **usual_tiles(network))
-    opened = open_pairs(pairs) if isinstance(pairs, str | Path) else pairs
-    wanted = [metric(one) if isinstance(one, str) else one for one in metrics]
+    if protocol is not None:
+        if isinstance(pairs, PairSet):
+            raise InvalidValueError(f"protocol {protocol!r} needs the folder of the set, got pairs.")
+        public = find_protocol(protocol)
+        opened, options["references"] = public.open(pairs)
+        metrics = public.metrics if metrics is None else metrics
+    else:
+        opened = open_pairs(pairs) if isinstance(pairs, str | Path) else pairs
+    wanted = [metric(one) if isinstance(one, str) else one for one in metrics or ("psnr", "ssim")]
     found = evaluate(opened, [network], out, metrics=wanted, **options)
     write_report(found)
     return found

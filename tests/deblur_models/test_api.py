@@ -12,6 +12,7 @@ from PIL import Image
 
 import blursynth as bs
 import deblur_models as dm
+from deblur_models.data import open_pairs
 from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles
 
 CODES = np.random.default_rng(5).integers(0, 256, (20, 28, 3)).astype(np.uint8)
@@ -88,3 +89,16 @@ def test_from_a_configuration_to_a_report(tmp_path: Path) -> None:
     assert measured[0] == measured[1]
     assert (tmp_path / "a" / "index.html").exists()
     assert of_network.summary["data"]["measured"] == 2
+
+
+def test_a_public_set_by_name(tmp_path: Path) -> None:
+    network = dm.create_network("nafnet", size="tiny")
+    for half in ("blur", "sharp"):
+        bs.write_picture(tmp_path / f"test/scene/{half}/000001.png", np.moveaxis(CODES / np.float32(255), -1, 0))
+    found = dm.evaluate_network(network, tmp_path, tmp_path / "report", protocol="gopro", cost_px=None)
+    assert found.summary["data"]["name"] == "gopro"
+    assert set(found.summary["better"]) == {"psnr", "ssim"}
+    with pytest.raises(bs.InvalidValueError, match="Did you mean 'gopro'"):
+        dm.evaluate_network(network, tmp_path, tmp_path / "other", protocol="gopr")
+    with pytest.raises(bs.InvalidValueError, match="needs the folder of the set"):
+        dm.evaluate_network(network, open_pairs(tmp_path), tmp_path / "other", protocol="gopro")
