@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv for speed, plain pip where uv cannot be had; both from the one constraints file
 install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
 
-.PHONY: demo test slow guard check docs bench constraints clean help
+.PHONY: demo test slow guard check docs bench photographs weights constraints clean help
 
 help:
 	@grep -E '^#   make|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^#   //; s/^([a-z]+):.*## /make \1\t/'
@@ -57,6 +57,13 @@ docs: .venv/.dev ## the site, in site/; warnings are errors
 bench: .venv/.torch ## benchmarks against peers, written to BENCHMARKS.md
 	$(call install,bench)
 	$(PY) benchmarks/run.py
+
+photographs: ## openly licensed photographs from packages of Debian, in photographs/
+	$(PYTHON) benchmarks/photographs.py
+
+weights: .venv/.dev photographs ## train the network that ships, in photographs-run/; hours on two cores
+	$(PY) -m deblur_models train photographs --out photographs-run/
+	$(PY) benchmarks/ship_network.py photographs-run/ photographs
 
 constraints: .venv/bin/python ## pin the development environment anew
 	$(PY) -m uv pip compile --universal --all-extras --no-header --no-annotate -q pyproject.toml -o constraints.txt

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deblur_models import losses, metrics, networks
-    from deblur_models.api import evaluate_network, train_network
+    from deblur_models.api import apply_network, evaluate_network, train_network
     from deblur_models.checkpoints.checkpoint import load_network, save_network
     from deblur_models.config.configuration import Configuration, configuration_names, load_configuration
     from deblur_models.networks import Network, create_network, list_networks
@@ -38,6 +38,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "load_configuration",
     "train_network",
     # Use and evaluation.
+    "apply_network",
     "restore_picture",
     "NetworkRestorer",
     "evaluate_network",
@@ -48,7 +49,7 @@ __all__ = [  # noqa: RUF022  in the order of use
 ]
 
 _NAMES_OF = {
-    "api": "evaluate_network train_network",
+    "api": "apply_network evaluate_network train_network",
     "checkpoints.checkpoint": "load_network save_network",
     "config.configuration": "Configuration configuration_names load_configuration",
     "networks": "Network create_network list_networks",

@@ -106,7 +106,7 @@ COMPANION_ONLY_IN = {
     "skimage": ("classical", "data/bundled.py", "metrics/niqe_parameters.py"),
     "safetensors": ("checkpoints",),
     "tensorboard": ("train/run_directory.py",),
-    "cv2": ("data/picture_file.py",),
+    "cv2": ("data/picture_file.py", "metrics/registration.py"),  # the second for ECC, as in RealBlur's own script
     "PIL": ("data/picture_file.py", "evaluate", "train/validation.py"),  # the last for lettering
     "typer": ("cli",),
     "rich": ("cli",),

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from blursynth import __version__
-from blursynth.errors import DatasetError, InvalidValueError, require
+from blursynth.errors import DatasetError, InvalidValueError, did_you_mean, require
 from blursynth.io.atomic import write_atomically
 from blursynth.io.folders import expanded
 from blursynth.records.nesting import is_too_deep
+from deblur_models.checkpoints import shipped
 from deblur_models.networks import (
     DISCRIMINATORS,
     Architecture,
@@ -93,7 +94,8 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], manifest: M
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint: ``NAME.safetensors``, ``NAME.json``, or a run directory (its best checkpoint, else its last).
+    """Read a checkpoint: ``NAME.safetensors``, ``NAME.json``, a run directory (its best checkpoint, else its last), or
+    the name of a network that ships with the package, if there is no file or folder of this name.
 
     Raises
     ------
@@ -142,9 +144,35 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(tensors, manifest)
 
 
-def save_network(network: nn.Module, path: str | Path, **about: Any) -> None:
-    """Write a network or a discriminator by itself; ``about`` is added to the manifest (license, scores, ...)."""
-    save_checkpoint(path, {f"network.{k}": v for k, v in network.state_dict().items()}, {**describe(network), **about})
+def save_network(network: nn.Module, path: str | Path, *, half: bool = False, **about: Any) -> None:
+    """Write a network or a discriminator by itself.
+
+    Parameters
+    ----------
+    network
+        A network of this package.
+    path
+        ``PATH.safetensors`` and ``PATH.json`` are written.
+    half
+        Store weights as float16, in half the space; :func:`load_network` gives a float32 network all the same. Each
+        weight is rounded to 11 significant bits.
+    **about
+        Added to the manifest (license, scores, ...).
+
+    Raises
+    ------
+    InvalidValueError
+        A weight is too large for float16 (65504), or ``about`` is not finite.
+    """
+    state = network.state_dict()
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+        if large := [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
+            raise InvalidValueError(
+                f"{large[0]} holds weights beyond 65504, the largest value of float16.", fix="Store it in float32."
+            )
+        about = {**about, "stored": "float16"}
+    save_checkpoint(path, {f"network.{k}": v for k, v in state.items()}, {**describe(network), **about})
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
@@ -157,7 +185,7 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 
 def load_network(path: str | Path, *, average: bool = True) -> Network:
-    """The network of a checkpoint, on the CPU, ready for use (``eval()``).
+    """The network of a checkpoint, on the CPU in float32, ready for use (``eval()``).
 
     Parameters
     ----------
@@ -284,7 +312,11 @@ def _found(path: Path) -> tuple[Path, Path]:
                 f"{path}: is not a checkpoint of deblur_models.",
                 fix="Give a run directory, or the .safetensors file of a network.",
             )
-        raise DatasetError(f"{path}: there is no such checkpoint.")
+        names = shipped.shipped_names() if path == Path(path.name) else ()
+        if path.name in names:
+            return _paths(shipped.shipped_network(path.name))
+        fix = did_you_mean(path.name, names) if names else ""
+        raise DatasetError(f"{path}: there is no such checkpoint.", fix=fix)
     return weights, beside
 
 

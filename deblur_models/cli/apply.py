@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
+  deblur apply photo.jpg
+  deblur apply photo.jpg --strength 0.6 --force
   deblur apply blurred.jpg --network run/ --out restored/
   deblur apply photos/ 'more/*.png' --network nafnet.safetensors --out restored/ --ensemble
   deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
+
+Without --network and --method, the network that ships is used (deblur networks photographs). Without --out, pictures
+are written next to their originals as NAME-deblurred.
 
 Orientation, transparency, 16 bits, EXIF tags and color profiles are preserved; formats that cannot be written become
 PNG. Pictures that cannot be read are skipped with a message, the others are restored, and the exit code is 1.
@@ -33,11 +39,23 @@ def command(
     pictures: Annotated[
         list[Path], typer.Argument(metavar="PICTURES", help="Files, folders and glob patterns.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the restored pictures.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the restored pictures. Default: next to the originals.",
+            show_default=False,
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(
-            "--network", metavar="CHECKPOINT", help="A .safetensors file or a run directory.", show_default=False
+            "--network",
+            metavar="CHECKPOINT",
+            help="A .safetensors file, a run directory, or the name of a network that ships. Default: photographs.",
+            show_default=False,
         ),
     ] = None,
     method: Annotated[
@@ -76,9 +94,25 @@ def command(
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
     padding: options.Padding = "mirror",
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength",
+            metavar="S",
+            min=0.0,
+            max=1.5,
+            help="The picture plus S times its change by restoration: 0 no change, 1 restored, more exaggerates.",
+        ),
+    ] = 1.0,
     suffix: Annotated[
-        str, typer.Option("--suffix", metavar="TEXT", help="Appended to the names of restored pictures.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--suffix",
+            metavar="TEXT",
+            help="Appended to the names of restored pictures. Default: -deblurred without --out, nothing with it.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing restored pictures.")] = False,
 ) -> None:
     """Restore blurred pictures.
@@ -87,9 +121,15 @@ def command(
     structure in --out.
     """
     keep_freed_memory()
+    from deblur_models.checkpoints import shipped
+
+    if network is None and method is None and shipped.DEFAULT in shipped.shipped_names():
+        network = shipped.DEFAULT
+        console.echo(f"network: {network}, which ships with deblur_models (about it: deblur networks {network})")
     if (network is None) == (method is None):
         raise InvalidValueError(
             f"Give one of --network and --method, got {'neither' if network is None else 'both'}.",
+            why="No network ships with this installation." if network is None else "",
             fix="For example: deblur apply photo.jpg --network run/ --out restored/",
         )
     if kernel is not None and method is None:
@@ -98,12 +138,14 @@ def command(
         )
     if turn_kernel and kernel is None:
         raise InvalidValueError("--turn-kernel requires --kernel.", fix="Leave it out.")
-    if out.exists() and not out.is_dir():
+    if out is not None and out.exists() and not out.is_dir():
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
-    if any(sign in suffix for sign in "/\\"):
+    if suffix is not None and any(sign in suffix for sign in "/\\"):
         raise InvalidValueError(f"--suffix {suffix!r} must be part of a file name, without slashes.")
-    from deblur_models.restore.files import plan_files, restore_files
+    from deblur_models.restore.files import BESIDE, plan_files, restore_files
 
+    if suffix is None:
+        suffix = BESIDE if out is None else ""
     planned = plan_files(pictures, out, suffix)
     kernels = None
     tiled: NetworkRestorer | None = None
@@ -133,10 +175,11 @@ def command(
             kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
         elif kernel is not None:
             raise InvalidValueError(f"--kernel: {restorer.name} does not use a kernel.", fix="Leave --kernel out.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValueError(f"--out {out}: cannot be created ({error.strerror}).") from None
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValueError(f"--out {out}: cannot be created ({error.strerror}).") from None
     with options.live_bar("restoring", len(planned.jobs)) as update:
 
         def begins(number: int, picture: Path) -> None:
@@ -144,10 +187,19 @@ def command(
             if tiled is not None:
                 tiled.on_tiles = lambda done, total: update(completed=number + done / total)
 
-        failed = restore_files(planned.jobs, restorer, kernels, overwrite=force, on_file=begins)
-    made = len(planned.jobs) - len(failed)
-    failed = [*planned.left_out, *failed]
-    console.echo(f"{out}: {console.plural(made, 'picture')} restored by {restorer.name}")
+        done = restore_files(planned.jobs, restorer, kernels, strength=strength, overwrite=force, on_file=begins)
+    made, failed = len(done.restored), [*planned.left_out, *done.failed]
+    where = out if out is not None else done.restored[0].target if made == 1 else None
+    place = "" if where is None else f"{printable(str(where))}: "
+    how = f" at strength {strength:g}" if strength != 1 else ""
+    beside = f", each next to its original as NAME{suffix}" if out is None and made > 1 else ""
+    console.echo(f"{place}{console.plural(made, 'picture')} restored by {restorer.name}{how}{beside}")
+    for one in done.restored:
+        if one.looks_sharp and tiled is not None:
+            changed = (
+                "not changed at all" if math.isinf(one.changed_db) else f"changed by {one.changed_db:.0f} dB (PSNR)"
+            )
+            console.echo(f"{printable(str(one.picture))} looks sharp already: {changed}")
     if failed:
         console.echo(f"\nNot restored: {console.plural(len(failed), 'picture')}")
         console.table(("picture", "why"), failed)

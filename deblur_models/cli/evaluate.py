@@ -19,6 +19,7 @@ from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from deblur_models.data import PairSet
+    from deblur_models.evaluate import Protocol
     from deblur_models.evaluate.evaluation import OnPicture
     from deblur_models.metrics import Metric
 
@@ -28,6 +29,7 @@ Examples:
   deblur evaluate pairs/ --network ours=run/ --network nafnet.safetensors --method wiener --out report/
   deblur evaluate blurred/ --sharp sharp/ --network run/ --out report/ --align 5
   deblur evaluate koehler/blurred/ --references koehler/sharp/ --network run/ --out report/
+  deblur evaluate /data/RealBlur --protocol realblur-j --network run/ --out report/
 
 DATA is a blursynth data set, or a folder with blurred and sharp photographs. REPORT receives index.html, summary.json,
 one line per picture in results/ and one per blur in pairs.jsonl. Running the same command again resumes where it
@@ -54,6 +56,16 @@ def command(
             "--method",
             metavar="KIND[:FIELD=VALUE,...]",
             help="A classical method, such as wiener or richardson_lucy:iterations=30; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="A public test set, which is found in DATA, and measured as in published figures. Listed by: deblur "
+            "protocols.",
             show_default=False,
         ),
     ] = None,
@@ -156,10 +168,19 @@ def command(
         if value is not None and value < least:
             raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
     cost_px = parse_size(cost_size)
+    given = {"--sharp": sharp, "--references": references, "--align": align}
+    if protocol is not None and (more := [option for option, value in given.items() if value is not None]):
+        raise InvalidValueError(f"{more[0]} cannot be combined with --protocol.", why="The protocol decides on it.")
     from deblur_models.data import open_pairs
-    from deblur_models.evaluate import evaluate, kernels_of_files, open_references, write_report
+    from deblur_models.evaluate import evaluate, find_protocol, kernels_of_files, open_references, write_report
 
-    pairs, several = (open_pairs(data, sharp), None) if references is None else open_references(data, references, sharp)
+    public = None if protocol is None else find_protocol(protocol)
+    if public is not None:
+        pairs, several = public.open(data)
+    elif references is not None:
+        pairs, several = open_references(data, references, sharp)
+    else:
+        pairs, several = open_pairs(data, sharp), None
     restorers = [
         *(
             options.load_restorer(
@@ -180,7 +201,7 @@ def command(
     if turn_kernels and kernels is None:
         raise InvalidValueError("--turn-kernels requires --kernels.", fix="Leave it out.")
     known = kernels_of_files(kernels, pairs, turn_180=turn_kernels) if kernels is not None else None
-    chosen, left_out = choose_metrics(metrics, pairs, align, metric or ())
+    chosen, left_out = choose_metrics(metrics, pairs, align, metric or (), public)
 
     with _progress() as show:
         try:
@@ -210,7 +231,11 @@ def command(
 
 
 def choose_metrics(
-    text: str | None, pairs: PairSet, align: int | None, more: Iterable[str] = ()
+    text: str | None,
+    pairs: PairSet,
+    align: int | None,
+    more: Iterable[str] = (),
+    protocol: Protocol | None = None,
 ) -> tuple[list[Metric], dict[str, str]]:
     """The metrics that these options select, PSNR first; and the default ones that cannot be measured, and why.
 
@@ -219,10 +244,15 @@ def choose_metrics(
     from deblur_models.evaluate import DEFAULT_METRICS, aligned_metrics, usable_metrics
     from deblur_models.metrics import metric
 
-    names = DEFAULT_METRICS if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    names = ["psnr", *DEFAULT_METRICS] if text is None else ["psnr", *(n for n in map(str.strip, text.split(",")) if n)]
+    published: list[tuple[str, Metric]] = []
+    if protocol is not None:
+        published = [(f"--protocol {protocol.name}", one) for one in protocol.metrics]
+        measured = {one.kind for one in protocol.metrics}
+        names = [] if text is None else [name for name in names[1:] if name not in measured]
     given = [(f"--metric {one}", *options.kind_and_values(one, "--metric")) for one in more]
-    plain = [name for name in dict.fromkeys(["psnr", *names]) if name not in {kind for _, kind, _ in given}]
-    wanted = [(f"--metrics {name}", metric(name)) for name in plain]
+    plain = [name for name in dict.fromkeys(names) if name not in {kind for _, kind, _ in given}]
+    wanted = published + [(f"--metrics {name}", metric(name)) for name in plain]
     wanted += [(option, metric(kind, **values)) for option, kind, values in given]
     wanted += [(f"--align {align}", one) for one in (() if align is None else aligned_metrics(align))]
     usable, wrong = usable_metrics([one for _, one in wanted], pairs)
@@ -254,36 +284,37 @@ def show_summary(summary: dict[str, Any]) -> None:
 
     better = summary["better"]
     measured = summary["data"]["measured"]
-    heads = ["restorer", "pictures", word("psnr"), "gain dB", "95 %", "worse", "no harm dB"]
+    psnr = ["psnr"] if "psnr" in better else []  # a set without sharp pictures has none
+    heads = ["restorer", "pictures", *map(word, psnr), *(["gain dB", "95 %", "worse", "no harm dB"] if psnr else [])]
     rows, others = [], []
     for name, line in summary["overall"].items():
         gain = line.get("gain") if name != BASELINE else None
         harm = line.get("no_harm")
-        rows.append((
-            name,
-            line["pictures"],
-            number("psnr", line["metrics"]["psnr"]["mean"]),
-            gain_text(gain),
-            interval_text(gain) if gain else "–",
-            f"{100 * gain['worse']:.0f} %" if gain else "–",
-            number("psnr", harm["mean"]) if harm else "–",
-        ))  # fmt: skip
+        row = [name, line["pictures"], *(number(n, line["metrics"][n]["mean"]) for n in psnr)]
+        if psnr:
+            row += [
+                gain_text(gain),
+                interval_text(gain) if gain else "–",
+                f"{100 * gain['worse']:.0f} %" if gain else "–",
+                number("psnr", harm["mean"]) if harm else "–",
+            ]
+        rows.append(row)
         others.append((name, *(number(n, line["metrics"][n]["mean"]) for n in better if n != "psnr")))
-    console.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair')}")
+    console.echo(f"{summary['data']['name']}: {console.plural(measured, 'pair' if psnr else 'picture')}")
     console.table(heads, rows, right=heads[1:])
-    if len(better) > 1:
-        more_gains = [k for k in ("gain_aligned", "gain_trajectory") if k in summary["overall"][BASELINE]]
+    if any(name != "psnr" for name in better):
+        more_gains = [f"gain{name.removeprefix('psnr')}" for name in better if name.startswith("psnr_")]
         others = [
             (*row, *(gain_text(summary["overall"][row[0]].get(k) if row[0] != BASELINE else None) for k in more_gains))
             for row in others
         ]
         heads = ["restorer", *(word(n) for n in better if n != "psnr"), *(k.replace("_", " ") for k in more_gains)]
         console.table(heads, others, right=heads[1:])
-    base = summary["overall"][BASELINE]["metrics"]["psnr"]
-    if base.get("infinite"):
+    infinite = summary["overall"][BASELINE]["metrics"]["psnr"].get("infinite") if psnr else None
+    if infinite:
         console.echo(
-            f"{base['infinite']} of the blurred pictures equal their sharp ones and are excluded from the means of "
-            "PSNR and gain."
+            f"{infinite} of the blurred pictures equal their sharp ones and are excluded from the means of PSNR and "
+            "gain."
         )
     for key, title in (
         ("severity", "severity of the blur"), ("kind", "kind of blur"), ("blurred_psnr", "PSNR of the blurred picture"),

@@ -14,15 +14,25 @@ EPILOG = """\b
 Examples:
   deblur networks
   deblur networks nafnet
+  deblur networks photographs
 """
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(help="Show the fields of this network.", show_default=False)] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show the fields of this network, or the model card of one that ships.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """List the networks, or one network's fields."""
+    """List the networks and the trained ones that ship, or show one.
+
+    Those that ship are used by name: deblur apply photo.jpg --network NAME.
+    """
     import torch
 
+    from deblur_models.checkpoints.shipped import model_card, shipped_names, shipped_network
     from deblur_models.networks import ALL, BLUR_GENERATORS, DISCRIMINATORS, count_weights
 
     roles = dict.fromkeys(DISCRIMINATORS, "discriminator") | dict.fromkeys(BLUR_GENERATORS, "blurs")
@@ -35,6 +45,13 @@ def command(
                     weights = count_weights(config.of_size(size).build())
                 rows.append((config.kind, size, f"{weights:,}", roles.get(config, "")))
         console.table(("network", "size", "weights", ""), rows, right=("weights",))
+        if shipped := shipped_names():
+            console.echo("\nTrained, ready for --network")
+            files = [(name, console.bytes_text(shipped_network(name).stat().st_size)) for name in shipped]
+            console.table(("name", "file"), files, right=("file",))
+        return
+    if kind in shipped_names():
+        console.echo(model_card(kind))
         return
     config = find_kind(kind, everything, noun="network")
     console.echo(summary(config))

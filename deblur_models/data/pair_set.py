@@ -36,8 +36,8 @@ BLURRED_NAMES = ("blurred", "blur_gamma", "blur", "input", "lq")
 SHARP_NAMES = ("sharp", "gt", "target", "groundtruth", "hq")
 """Folder names of the two halves of pairs in public sets (GoPro, RealBlur, REDS, ...).
 
-If a picture is in two of them, the first one counts: for GoPro, the averages of decoded frames, on which published
-figures are measured.
+If a picture is in two of them, the first one counts: for GoPro, the averages of decoded frames (``blur_gamma``), which
+are closer to light. Most published figures are those of ``blur``: see the protocol gopro of evaluation.
 """
 
 
@@ -58,9 +58,14 @@ class PairSample:
 
 
 class PairSet(Sequence[PairSample]):
-    """Pairs that are read on access."""
+    """Pairs that are read on access.
+
+    If not ``has_sharp``, there is no ground truth: the sharp picture of a pair is the blurred one itself, and nothing
+    can be measured against it.
+    """
 
     name: str
+    has_sharp: bool = True
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -128,7 +133,7 @@ class StoredPairs(PairSet):
 
 
 class FolderPairs(PairSet):
-    """Pairs of picture files ``blurred`` and ``sharp``, one to one, with their ``names``.
+    """Pairs of picture files ``blurred`` and ``sharp``, one to one, with their ``names``; None: no ground truth.
 
     ``name`` is the name of the set in reports, ``looked`` the content of the folders in which the files were found.
     """
@@ -136,11 +141,13 @@ class FolderPairs(PairSet):
     def __init__(
         self,
         blurred: Sequence[Path],
-        sharp: Sequence[Path],
+        sharp: Sequence[Path] | None,
         names: Sequence[str],
         name: str,
         looked: Sequence[Inside] = (),
     ) -> None:
+        self.has_sharp = sharp is not None
+        sharp = blurred if sharp is None else sharp
         if not len(blurred) == len(sharp) == len(names) > 0:
             raise InvalidValueError(f"{name}: needs as many blurred as sharp pictures, at least one.")
         self.blurred, self.sharp, self.names, self.name = tuple(blurred), tuple(sharp), tuple(names), name

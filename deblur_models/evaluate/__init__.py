@@ -1,8 +1,10 @@
 """Evaluation of restorers: ``evaluation`` (the run), ``statistics`` (means, gains, their intervals), ``store``
-(stored results), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (the inputs)."""
+(stored results), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (the inputs);
+``protocols`` (public test sets), ``layouts`` (where their pictures lie)."""
 
 from deblur_models.evaluate.evaluation import Evaluation, evaluate
 from deblur_models.evaluate.kernels import kernel_of_draw, kernels_of_files
+from deblur_models.evaluate.protocols import PROTOCOLS, Protocol, find_protocol
 from deblur_models.evaluate.references import open_references
 from deblur_models.evaluate.report import write_report
 from deblur_models.evaluate.severity import PairFacts, pair_facts, severity_px
@@ -12,11 +14,14 @@ from deblur_models.evaluate.usable_metrics import DEFAULT_METRICS, aligned_metri
 
 __all__ = [
     "DEFAULT_METRICS",
+    "PROTOCOLS",
     "Evaluation",
     "PairFacts",
+    "Protocol",
     "aligned_metrics",
     "bootstrap_mean",
     "evaluate",
+    "find_protocol",
     "kernel_of_draw",
     "kernels_of_files",
     "measure_speed",

@@ -106,7 +106,8 @@ def evaluate(
     out
         Folder of the report. Existing results are kept if they have the same data, metrics and restorers.
     metrics
-        Groups are compared by the first one; ``psnr`` must be among them.
+        Groups are compared by the first one; ``psnr`` must be among them. If the set has no sharp pictures, they are
+        those that need none.
     references
         For sets with several sharp pictures per blurred one: adds the best PSNR over them
         (:func:`~deblur_models.metrics.best_over_trajectory`) as ``psnr_trajectory``.
@@ -148,7 +149,12 @@ def evaluate(
             f"A restorer is named {taken.pop()!r}, like a picture of a pair.", fix="Give it another name."
         )
     measured = [m.name for m in metrics]
-    if "psnr" not in measured or len(set(measured)) < len(measured):
+    if not pairs.has_sharp and (references is not None or any(m.needs_sharp for m in metrics)):
+        needs = "references" if references is not None else next(m.name for m in metrics if m.needs_sharp)
+        raise InvalidValueError(
+            f"{pairs.name} has no sharp pictures to compare with, which {needs} needs.", fix="Measure niqe alone."
+        )
+    if ("psnr" not in measured and pairs.has_sharp) or not measured or len(set(measured)) < len(measured):
         raise InvalidValueError(
             f"metrics must be unique and include psnr, got {', '.join(measured) or 'none'}.",
             why="Gains over no restoration are reported in dB.",
@@ -163,7 +169,7 @@ def evaluate(
             f"{blind[0]} needs the kernel of each picture, but the blur of {pairs.name} is unknown.",
             fix="Provide the kernels, or use a blursynth data set, which records them.",
         )
-    where = [chosen[i] for i in spread(len(chosen), harm)] if harm else []
+    where = [chosen[i] for i in spread(len(chosen), harm)] if harm and pairs.has_sharp else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
         pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out)
@@ -185,7 +191,7 @@ def evaluate(
     measured_pairs = [fact.index for fact in facts]
     values = {name: store.lines for name, store in zip(names, stores, strict=True)}
     summary = summarize(measured_pairs, facts, values, plan.metrics, references is not None)
-    summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(facts)}
+    summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(facts), "sharp": pairs.has_sharp}
     if isinstance(pairs, FolderPairs):
         summary["data"] |= {"other_files": pairs.ignored, "not_looked_at": [list(one) for one in pairs.left_out]}
     summary["failed"] = failed
@@ -235,7 +241,8 @@ def _measure(
             _look_at_kernel(plan, sample, kernel)
         known = pair_facts(index, sample) if baseline is None else PairFacts.from_dict(baseline["blur"])
         if index in plan.shown:
-            for name, codes in (("sharp", sample.sharp), ("blurred", sample.blurred)):
+            halves = {"blurred": sample.blurred} | ({"sharp": sample.sharp} if plan.pairs.has_sharp else {})
+            for name, codes in halves.items():
                 write_picture(_picture_file(plan, index, name), values_of(codes, "cpu")[None].contiguous())
         try:
             for number, restorer, store in left:

@@ -19,7 +19,7 @@ DEFAULT_METRICS = ("psnr", "ssim", "ms_ssim", "gmsd", "niqe", "lpips")
 def usable_metrics(metrics: Iterable[Metric], pairs: PairSet) -> tuple[list[Metric], dict[str, BlursynthError]]:
     """The metrics that can be measured on these pairs, and the errors of the others by name.
 
-    Each is tested on noise with the size of the smallest picture.
+    Each is tested on noise with the size of the smallest picture, and on the same noise with other noise in it.
     """
     sizes = [size for i in range(len(pairs)) if (size := size_of(pairs, i)) is not None]
     if not sizes:
@@ -30,7 +30,7 @@ def usable_metrics(metrics: Iterable[Metric], pairs: PairSet) -> tuple[list[Metr
     for one in metrics:
         try:
             one.check_ready()
-            one(noise, noise.flip(-1))
+            one(noise, noise.lerp(noise.flip(-1), 0.2))
         except BlursynthError as error:
             wrong[one.name] = error
         else:

@@ -22,6 +22,7 @@ from deblur_models.metrics.lpips import Lpips
 from deblur_models.metrics.metric import Better, Metric
 from deblur_models.metrics.niqe import Niqe, fit_niqe
 from deblur_models.metrics.psnr import PSNR, no_harm
+from deblur_models.metrics.registration import Registered, Registration, register
 from deblur_models.metrics.ssim import MsSsim, Ssim, ms_ssim, ssim
 from deblur_models.metrics.trajectory import TrajectoryScore, best_over_trajectory
 
@@ -35,6 +36,8 @@ __all__ = [
     "Metric",
     "MsSsim",
     "Niqe",
+    "Registered",
+    "Registration",
     "Ssim",
     "TrajectoryScore",
     "align",
@@ -43,11 +46,12 @@ __all__ = [
     "metric",
     "ms_ssim",
     "no_harm",
+    "register",
     "ssim",
 ]
 
-ALL: tuple[type[Metric], ...] = (PSNR, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned)
-"""All metrics; ``Aligned`` computes another one after alignment."""
+ALL: tuple[type[Metric], ...] = (PSNR, Ssim, MsSsim, Gmsd, Niqe, Lpips, Aligned, Registered)
+"""All metrics; ``Aligned`` and ``Registered`` compute another one after alignment."""
 
 
 def metric(name: str, **options: Any) -> Metric:

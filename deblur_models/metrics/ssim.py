@@ -17,7 +17,7 @@ from torch import Tensor
 from blursynth.errors import InvalidValueError, did_you_mean
 from deblur_models.metrics.metric import Metric
 
-__all__ = ["MS_SSIM_WEIGHTS", "MsSsim", "Ssim", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim"]
+__all__ = ["MS_SSIM_WEIGHTS", "MsSsim", "Ssim", "SsimPadding", "ms_ssim", "smallest_side_px", "ssim", "ssim_map"]
 
 SsimPadding = Literal["none", "reflect"]
 """``none``: only windows that are entirely inside count, as in the original and in scikit-image;
@@ -96,6 +96,22 @@ def ssim(
     similarity", IEEE TIP 2004 (with gray images and a prior reduction to about 256 px, which is omitted here as in all
     deblurring papers).
     """
+    return ssim_map(a, b, sigma=sigma, window_px=window_px, data_range=data_range, padding=padding).mean(dim=(1, 2, 3))
+
+
+def ssim_map(
+    a: Tensor,
+    b: Tensor,
+    *,
+    sigma: float = 1.5,
+    window_px: int = 11,
+    data_range: float = 1.0,
+    padding: SsimPadding = "none",
+) -> Tensor:
+    """What :func:`ssim` is the mean of: the similarity at every position of a window, ``[B, C, H', W']``.
+
+    Without padding, ``H' = H - window_px + 1``, and row 0 belongs to row ``window_px // 2`` of the images.
+    """
     a, b = _comparable(a, b, sigma, window_px, data_range, padding)
     if min(a.shape[-2:]) < (window_px if padding == "none" else window_px // 2 + 1):
         raise InvalidValueError(
@@ -105,7 +121,7 @@ def ssim(
         )
     with torch.autocast(a.device.type, enabled=False):
         luminance, structure = _terms(a, b, sigma, window_px, data_range, padding)
-        return (luminance * structure).mean(dim=(1, 2, 3))
+        return luminance * structure
 
 
 def ms_ssim(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,35 @@ from blursynth.io.folders import Inside, endings_text, expanded, matches, total,
 from deblur_models.data.picture_file import read_picture, write_whole, written_suffix
 from deblur_models.restore.restorer import Restorer
 
-__all__ = ["FilePlan", "plan_files", "restore_files"]
+__all__ = ["BESIDE", "FilePlan", "RestoredFile", "RestoredFiles", "plan_files", "restore_files"]
+
+BESIDE = "-deblurred"
+"""What is appended to the names of restored pictures that are written next to their originals."""
+
+HARDLY_CHANGED_DB = 40.0  # as of no_harm: what changes less looks the same
+
+
+@dataclass(frozen=True)
+class RestoredFile:
+    """A picture, its restored file, and how much restoration at full strength changes it: PSNR in dB of the restored
+    picture against the blurred one, infinite if it stays the same."""
+
+    picture: Path
+    target: Path
+    changed_db: float
+
+    @property
+    def looks_sharp(self) -> bool:
+        """Whether it is hardly changed (above 40 dB, invisible): it is sharp, or its blur is none that is removed."""
+        return self.changed_db > HARDLY_CHANGED_DB
+
+
+@dataclass(frozen=True)
+class RestoredFiles:
+    """The pictures that were restored, and those that failed, and why."""
+
+    restored: list[RestoredFile]
+    failed: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +60,7 @@ class FilePlan:
     ignored: dict[str, int]
 
 
-def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = "") -> FilePlan:
+def plan_files(pictures: Sequence[str | Path], out: str | Path | None, suffix: str = "") -> FilePlan:
     """The pictures found in files, folders and glob patterns, in order, with their output files.
 
     They keep their names; formats that cannot be written become PNG. Folders are searched recursively, linked ones too,
@@ -42,7 +71,8 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = ""
     pictures
         Files, folders and patterns.
     out
-        Folder for the restored pictures.
+        Folder for the restored pictures; None writes each next to its original. Then pictures in folders whose names
+        end in ``suffix`` are taken for restored ones and passed over, counted in ``ignored`` as ``restored``.
     suffix
         Appended to their names.
 
@@ -51,14 +81,18 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = ""
     InvalidValueError
         Nothing is found, two pictures would get the same output file, or a picture would overwrite itself.
     """
-    out = Path(out)
+    place = None if out is None else Path(out)
     found: dict[Path, tuple[Path, Path]] = {}
     looked: list[Inside] = []
     for given in map(expanded, pictures):
         if given.is_dir():
-            inside = walk(given, CODE_SUFFIXES, without=out)
+            inside = walk(given, CODE_SUFFIXES, without=place)
             looked.append(inside)
             listed = [(given / name, name) for name in inside.files]
+            if place is None and suffix:
+                before = [one for one in listed if one[1].stem.endswith(suffix)]
+                listed = [one for one in listed if one not in before]
+                looked += [replace(inside, files=(), left_out=(), endings={"restored": len(before)})] if before else []
             if not listed:
                 others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
                 raise InvalidValueError(
@@ -72,7 +106,8 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path, suffix: str = ""
         else:
             listed = [(given, Path(given.name))]
         for picture, name in listed:
-            target = out / name.with_name(f"{name.stem}{suffix}{written_suffix(name)}")
+            where = picture.parent / name.name if place is None else place / name
+            target = where.with_name(f"{name.stem}{suffix}{written_suffix(name)}")
             found.setdefault(picture.resolve(), (picture, target))
     keep = Counter(target for _, target in found.values())
     for real, (picture, target) in found.items():
@@ -101,10 +136,11 @@ def restore_files(
     restorer: Restorer,
     kernels: NDArray[np.floating] | None = None,
     *,
+    strength: float = 1.0,
     overwrite: bool = False,
     on_file: Callable[[int, Path], None] | None = None,
-) -> list[tuple[str, str]]:
-    """Restore picture files and keep bit depth, transparency and metadata. Return those that fail, and why.
+) -> RestoredFiles:
+    """Restore picture files and keep bit depth, transparency and metadata.
 
     Parameters
     ----------
@@ -114,11 +150,23 @@ def restore_files(
         A network or a classical method.
     kernels
         ``[1, K, K]``, for methods that need the kernel.
+    strength
+        0 to 1.5: what is written is ``y + strength (x - y)`` of the picture ``y`` and the restored one ``x``.
     overwrite
         Whether to overwrite existing restored pictures.
     on_file
         Called before each picture with its index, from 0, and its path.
+
+    Raises
+    ------
+    InvalidValueError
+        The strength is out of range.
     """
+    if not 0 <= strength <= 1.5:
+        raise InvalidValueError(
+            f"strength must be 0 to 1.5, got {strength}.", why="0 leaves a picture as it is, 1 restores it."
+        )
+    restored: list[RestoredFile] = []
     failed: list[tuple[str, str]] = []
     written: set[tuple[int, int]] = set()  # by inode, since A.png and a.png may be the same file
     for number, (picture, target) in enumerate(jobs):
@@ -132,13 +180,16 @@ def restore_files(
             continue
         try:
             file = read_picture(picture)
-            restored = restorer.restore(file.tensor(), kernels)
-            write_whole(target, file.encoded(restored, target.suffix.lower()))
-        except BlursynthError as error:
-            failed.append((str(picture), str(error).removeprefix(f"{picture}: ").rstrip(".")))
+            before = file.tensor()
+            after = restorer.restore(before, kernels)
+            error = float((after.clamp(0.0, 1.0) - before).double().square().mean())
+            write_whole(target, file.encoded(before.lerp(after, strength), target.suffix.lower()))
+        except BlursynthError as problem:
+            failed.append((str(picture), str(problem).removeprefix(f"{picture}: ").rstrip(".")))
         else:
+            restored.append(RestoredFile(picture, target, -10.0 * math.log10(error) if error else math.inf))
             written.add(_identity(target))
-    return failed
+    return RestoredFiles(restored, failed)
 
 
 def _identity(path: Path) -> tuple[int, int]:

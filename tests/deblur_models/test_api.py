@@ -12,6 +12,8 @@ from PIL import Image
 
 import blursynth as bs
 import deblur_models as dm
+from deblur_models.checkpoints import shipped
+from deblur_models.data import open_pairs
 from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles
 
 CODES = np.random.default_rng(5).integers(0, 256, (20, 28, 3)).astype(np.uint8)
@@ -88,3 +90,38 @@ def test_from_a_configuration_to_a_report(tmp_path: Path) -> None:
     assert measured[0] == measured[1]
     assert (tmp_path / "a" / "index.html").exists()
     assert of_network.summary["data"]["measured"] == 2
+
+
+def test_a_public_set_by_name(tmp_path: Path) -> None:
+    network = dm.create_network("nafnet", size="tiny")
+    for half in ("blur", "sharp"):
+        bs.write_picture(tmp_path / f"test/scene/{half}/000001.png", np.moveaxis(CODES / np.float32(255), -1, 0))
+    found = dm.evaluate_network(network, tmp_path, tmp_path / "report", protocol="gopro", cost_px=None)
+    assert found.summary["data"]["name"] == "gopro"
+    assert set(found.summary["better"]) == {"psnr", "ssim"}
+    with pytest.raises(bs.InvalidValueError, match="Did you mean 'gopro'"):
+        dm.evaluate_network(network, tmp_path, tmp_path / "other", protocol="gopr")
+    with pytest.raises(bs.InvalidValueError, match="needs the folder of the set"):
+        dm.evaluate_network(network, open_pairs(tmp_path), tmp_path / "other", protocol="gopro")
+
+
+def test_pictures_are_restored_by_path(network: dm.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "weights")
+    dm.save_network(network, tmp_path / "weights/photographs", half=True)
+    Image.fromarray(CODES).save(tmp_path / "photo.png")
+    done = dm.apply_network(tmp_path / "photo.png", device="cpu")
+    (one,) = done.restored
+    assert (one.target, done.failed) == (tmp_path / "photo-deblurred.png", [])
+    expected = dm.restore_picture(dm.load_network("photographs"), CODES)
+    assert np.array_equal(np.asarray(Image.open(one.target)), expected)
+    error = np.square(expected / 255 - CODES / 255).mean()
+    assert one.changed_db == pytest.approx(-10 * np.log10(error), abs=0.3)  # before rounding
+    again = dm.apply_network([tmp_path / "photo.png", tmp_path / "none.png"], network=network)
+    assert again.failed[0][1].endswith("already exists and is not overwritten")
+    assert len(again.failed) == 2
+    assert (
+        dm.apply_network(tmp_path / "photo.png", tmp_path / "out", network=network).restored[0].target.parent.name
+        == "out"
+    )
+    with pytest.raises(bs.DatasetError, match="Did you mean 'photographs'"):
+        dm.apply_network(tmp_path / "photo.png", network="photograph")

@@ -40,9 +40,13 @@ _NOTES = {
 _WORDS = {
     "psnr": "PSNR dB",
     "psnr_aligned": "PSNR aligned dB",
+    "psnr_registered": "PSNR registered dB",
+    "psnr_registered_clipped": "PSNR registered, clipped dB",
     "psnr_trajectory": "PSNR trajectory dB",
     "ssim": "SSIM",
     "ssim_aligned": "SSIM aligned",
+    "ssim_registered": "SSIM registered",
+    "ssim_registered_clipped": "SSIM registered, clipped",
     "ms_ssim": "MS-SSIM",
     "gmsd": "GMSD",
     "niqe": "NIQE",
@@ -135,17 +139,18 @@ def _overall(summary: Mapping[str, Any]) -> str:
     """The main table, the most important columns first."""
     lines, better = summary["overall"], summary["better"]
     full = max(line["pictures"] for line in lines.values())
-    more_gains = [k for k in ("gain_aligned", "gain_trajectory") if any(k in line for line in lines.values())]
-    first = ["restorer", "PSNR dB", "gain dB", *(f"{k.replace('_', ' ')} dB" for k in more_gains)]
+    psnr = ["psnr"] if "psnr" in better else []  # a set without sharp pictures has none
+    gains = [f"gain{name.removeprefix('psnr')}" for name in better if name.startswith("psnr")]
+    first = ["restorer", *(word(name) for name in psnr), *(f"{k.replace('_', ' ')} dB" for k in gains)]
     others = [name for name in better if name != "psnr"]
     first += [*(escape(word(name)) for name in others), "made worse", "no harm dB", "s per picture"]
     rows = []
     for restorer, line in lines.items():
         part = f" <small>{line['pictures']} of {full} pictures</small>" if line["pictures"] < full else ""
         head = escape(restorer) + part
-        cells = [head, _mean(summary, restorer, "psnr", full)]
+        cells = [head, *(_mean(summary, restorer, name, full) for name in psnr)]
         gain, harm = line.get("gain"), line.get("no_harm")
-        cells += [_interval(line.get(k)) if restorer != BASELINE else "–" for k in ("gain", *more_gains)]
+        cells += [_interval(line.get(k)) if restorer != BASELINE else "–" for k in gains]
         cells += [_mean(summary, restorer, name, full) for name in others]
         cells.append("–" if restorer == BASELINE or gain is None else f"{100 * gain['worse']:.0f} %")
         least = "" if harm is None else f"<small>min {number('psnr', harm['least'])}</small>"
@@ -311,8 +316,9 @@ def _pairs(evaluation: Evaluation) -> str:
     for picture in evaluation.summary["pictures"]:
         index, folder = picture["index"], picture["folder"]
         restored = [name for name in picture["shown"] if name != BASELINE]
-        choices = [("blurred", "blurred"), *((n, restored_stem(n)) for n in restored), ("sharp", "sharp")]
-        right = choices[1][0]
+        choices = [("blurred", "blurred"), *((n, restored_stem(n)) for n in restored)]
+        choices += [("sharp", "sharp")] if evaluation.summary["data"]["sharp"] else []
+        right = choices[min(1, len(choices) - 1)][0]
         width, height = _size(evaluation.folder / folder / "blurred.png")
         fact = facts[index]
         about = [f"{width} × {height} px"]
@@ -324,6 +330,7 @@ def _pairs(evaluation: Evaluation) -> str:
         for name in (BASELINE, *restored):
             value = evaluation.values[name].get(index, {}).get("values", {}).get("psnr")
             scores.append(f"{escape('blurred' if name == BASELINE else name)} {number('psnr', value)}")
+        measured = f" · PSNR {' · '.join(scores)} dB" if evaluation.summary["data"]["sharp"] else ""
         source = f", {escape(fact.source)}" if fact.source and fact.source != picture["name"] else ""
 
         def options(chosen: str, folder: str = folder, choices: Sequence[tuple[str, str]] = choices) -> str:
@@ -344,8 +351,8 @@ def _pairs(evaluation: Evaluation) -> str:
             f'aria-label="Share of the left picture, pair {escape(picture["name"])}"></div>'
             f'<div class="sides"><label>left<select data-side="left">{options("blurred")}</select></label>'
             f'<label>right<select data-side="right">{options(right)}</select></label></div>'
-            f"<figcaption><strong>{escape(picture['name'])}</strong>{source}<br><small>{', '.join(about)} · PSNR "
-            f"{' · '.join(scores)} dB</small></figcaption></figure>"
+            f"<figcaption><strong>{escape(picture['name'])}</strong>{source}<br><small>{', '.join(about)}"
+            f"{measured}</small></figcaption></figure>"
         )
     if not figures:
         return ""

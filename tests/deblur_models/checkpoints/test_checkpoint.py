@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, InvalidValueError
+from deblur_models.checkpoints import shipped
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint, save_network
 from deblur_models.networks import Network, create_network
 
@@ -275,3 +276,61 @@ def test_json_that_is_nested_without_end(saved: Path) -> None:
         saved.with_suffix(".json").write_text(text)
         with pytest.raises(DatasetError, match="damaged"):
             load_network(saved)
+
+
+def test_half_precision_is_half_the_size_and_loads_as_float32(network: Network, saved: Path, tmp_path: Path) -> None:
+    save_network(network, tmp_path / "half", half=True)
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("made", "half"))
+    tensors = load_checkpoint(tmp_path / "half").tensors
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    count = sum(tensor.numel() for tensor in tensors.values())
+    assert whole - half == pytest.approx(2 * count, abs=8 * len(tensors))  # headers hold types and places
+    assert load_checkpoint(tmp_path / "half").manifest["stored"] == "float16"
+    again = load_network(tmp_path / "half")
+    for name, tensor in network.state_dict().items():
+        theirs = again.state_dict()[name]
+        assert theirs.dtype == torch.float32
+        assert torch.equal(theirs, tensor.half().float())
+    with torch.no_grad():
+        next(network.parameters()).fill_(7e4)
+    with pytest.raises(InvalidValueError, match="weights beyond 65504"):
+        save_network(network, tmp_path / "large", half=True)
+
+
+def test_networks_that_ship_are_found_by_name(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    assert shipped.shipped_names() == ()
+    with pytest.raises(InvalidValueError, match=r"no network 'photographs'.*none ships"):
+        shipped.shipped_network()
+    with pytest.raises(DatasetError, match=r"^photographs: there is no such checkpoint\.$"):
+        load_network("photographs")
+    save_network(network, tmp_path / "weights/photographs", half=True)
+    (tmp_path / "weights/photographs.md").write_text("a card")
+    assert shipped.shipped_names() == ("photographs",)
+    assert shipped.model_card() == "a card"
+    assert load_network("photographs").config == network.config
+    with pytest.raises(DatasetError, match="Did you mean 'photographs'"):
+        load_network("photograph")
+    with pytest.raises(DatasetError, match=r"there is no such checkpoint\.$"):
+        load_network("runs/photograph")  # a path is no name
+    save_network(create_network("nafnet", "tiny", width=8), tmp_path / "photographs")
+    assert load_network("photographs").config.to_dict()["width"] == 8  # what is there comes first
+    damaged = tmp_path / "weights/photographs.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    (tmp_path / "photographs.json").unlink()
+    (tmp_path / "photographs.safetensors").unlink()
+    with pytest.raises(DatasetError, match="sha256 differs"):
+        load_network("photographs")
+
+
+@pytest.mark.parametrize("name", shipped.shipped_names())
+def test_what_ships_is_small_and_has_a_card(name: str) -> None:
+    path = shipped.shipped_network(name)
+    assert path.stat().st_size <= 2_500_000
+    assert not load_network(name).training
+    card = shipped.model_card(name)
+    for word in ("license", "recipe", "seed", "command", "limits"):
+        assert word in card.lower(), word

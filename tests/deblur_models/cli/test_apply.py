@@ -17,7 +17,8 @@ from PIL import Image, ImageCms
 from typer.testing import CliRunner, Result
 
 from blursynth.errors import InvalidValueError, PictureError
-from deblur_models.checkpoints.checkpoint import save_network
+from deblur_models.checkpoints import shipped
+from deblur_models.checkpoints.checkpoint import load_network, save_network
 from deblur_models.cli import app as cli
 from deblur_models.cli.restorer_options import different_names, load_restorer, split_name
 from deblur_models.data.picture_file import PictureFile, read_picture, written_suffix
@@ -310,7 +311,9 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ([], "Give one of --network and --method, got neither"),
+        ([], "Give one of --network and --method, got neither. No network ships with this installation."),
+        (["--network", "NETWORK", "--strength", "1.6"], "--strength"),
+        (["--network", "NETWORK", "--strength", "nan"], "--strength"),
         (["--network", "x", "--method", "wiener"], "got both"),
         (["--network", "x", "--kernel", "k.npy"], "--kernel requires --method"),
         (["--network", "nowhere"], "nowhere: there is no such checkpoint"),
@@ -323,7 +326,10 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
         (["--network", "NETWORK", "--suffix", "a/b"], "without slashes"),
     ],
 )
-def test_bad_options_are_reported_before_any_work(network: Path, tmp_path: Path, more: list[str], words: str) -> None:
+def test_bad_options_are_reported_before_any_work(
+    network: Path, tmp_path: Path, more: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing ships")
     Image.fromarray(codes()).save(tmp_path / "a.png")
     given = [str(network) if m == "NETWORK" else m for m in more]
     result = run("apply", tmp_path / "a.png", "--out", tmp_path / "out", *given)
@@ -388,3 +394,64 @@ def test_names_of_restorers(tmp_path: Path) -> None:
     assert split_name("run=1/net.safetensors") == ("run", "1/net.safetensors")
     with pytest.raises(InvalidValueError, match="Two restorers are named 'a'"):
         different_names(["a", "b", "a"])
+
+
+@pytest.fixture
+def ships(network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of networks that ship, with one: the network of the tests, in half precision."""
+    folder = tmp_path / "weights"
+    save_network(load_network(network), folder / "photographs", half=True)
+    (folder / "photographs.md").write_text("# photographs\n\nAdds an eighth.\n")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    return folder
+
+
+def test_a_picture_alone_is_enough(ships: Path, tmp_path: Path) -> None:
+    before = codes()
+    Image.fromarray(before).save(tmp_path / "photo.png")
+    out = passes("apply", tmp_path / "photo.png")
+    assert "network: photographs, which ships with deblur_models" in out
+    assert f"{tmp_path / 'photo-deblurred.png'}: 1 picture restored by photographs\n" in out
+    assert "looks sharp already" not in out
+    assert (np.asarray(Image.open(tmp_path / "photo-deblurred.png")) == shifted(before)).all()
+    again = run("apply", tmp_path / "photo.png", "--strength", 0.5)
+    assert again.exit_code == 1
+    assert "already exists and is not overwritten" in " ".join(again.output.split())
+    out = passes("apply", tmp_path / "photo.png", "--strength", 0.5, "--force")
+    assert "restored by photographs at strength 0.5" in out
+    halfway = np.asarray(Image.open(tmp_path / "photo-deblurred.png")).astype(float)
+    assert np.abs(halfway - before - 255 * SHIFT / 2).max() <= 0.51
+    (tmp_path / "folder").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(before).save(tmp_path / "folder" / name)
+    assert "2 pictures restored by photographs, each next to its original as NAME-deblurred" in passes(
+        "apply", tmp_path / "folder"
+    )
+    assert "Other files in the folders: 2 restored" in run("apply", tmp_path / "folder", "--force").output
+    assert len(list((tmp_path / "folder").iterdir())) == 4
+
+
+def test_a_network_that_ships_is_known_by_its_name(ships: Path, tmp_path: Path) -> None:
+    Image.fromarray(codes()).save(tmp_path / "photo.png")
+    out = passes("apply", tmp_path / "photo.png", "--network", "photographs", "--out", tmp_path / "out")
+    assert "which ships" not in out  # it was named
+    result = run("apply", tmp_path / "photo.png", "--network", "photograph")
+    assert result.exit_code == 2
+    assert "there is no such checkpoint. Did you mean 'photographs'?" in result.output
+    assert "Adds an eighth." in passes("networks", "photographs")
+    assert re.search(r"^ *photographs +[\d.]+ kB", passes("networks"), re.MULTILINE)
+
+
+def test_a_sharp_picture_is_said_to_be_sharp(tmp_path: Path) -> None:
+    for name, bias, words in (
+        ("same", 0.0, "photo.png looks sharp already: not changed at all"),
+        ("nearly", 0.004, "photo.png looks sharp already: changed by 48 dB (PSNR)"),
+        ("other", 0.011, None),  # 39 dB
+    ):
+        made = create_network("nafnet", "tiny", width=4)
+        torch.nn.init.zeros_(made.ending.weight)  # type: ignore[arg-type, union-attr]
+        torch.nn.init.constant_(made.ending.bias, bias)  # type: ignore[arg-type, union-attr]
+        save_network(made, tmp_path / name)
+        Image.fromarray(codes()).save(tmp_path / "photo.png")
+        out = passes("apply", tmp_path / "photo.png", "--network", tmp_path / name, "--force")
+        assert (words in out) if words else ("looks sharp" not in out), out

@@ -116,7 +116,14 @@ def test_a_broken_picture_is_left_out_and_the_others_are_measured(place: Path, t
         assert re.search(r"same +2 ", result.stdout)
     summary = json.loads((tmp_path / "report/summary.json").read_text())
     assert [pair["name"] for pair in summary["failed"]] == ["a", "c"]
-    assert summary["data"] == {"name": "blurred", "pairs": 4, "measured": 2, "not_looked_at": [], "other_files": {}}
+    assert summary["data"] == {
+        "name": "blurred",
+        "pairs": 4,
+        "measured": 2,
+        "sharp": True,
+        "not_looked_at": [],
+        "other_files": {},
+    }
     page = (tmp_path / "report/index.html").read_text()
     assert "2 of 4 pairs" in page
     assert ">Skipped<" in page

@@ -1,0 +1,73 @@
+"""The list of openly licensed photographs, and the script that fetches them, with a package made here."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("photographs", ROOT / "benchmarks/photographs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_list_says_what_each_photograph_is(script: ModuleType) -> None:
+    listed = script.photographs()
+    assert len({(one["kind"], one["name"]) for one in listed}) == len({one["sha256"] for one in listed}) == len(listed)
+    card = (ROOT / "datasets/photographs/README.md").read_text()
+    for one in listed:
+        assert one["kind"] in ("sharp", "shallow")
+        assert re.fullmatch(r"[a-z0-9-]+", one["name"])
+        assert re.fullmatch(r"[0-9a-f]{64}", one["sha256"])
+        assert min(int(one["width"]), int(one["height"])) > 600
+        assert one["license"]
+        assert one["author"]
+        assert not Path(one["path"]).is_absolute()
+        assert f"| {one['package']} |" in card
+    for kind in ("sharp", "shallow"):
+        assert f"`photographs/{kind}/` | {sum(one['kind'] == kind for one in listed)} |" in card
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_photographs_are_taken_out_of_packages(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "usr/share").mkdir(parents=True)
+    (tree / "usr/share/Big Picture.jpg").write_bytes(b"light")
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN/control").write_text(
+        "Package: pictures\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\nDescription: pictures\n"
+    )
+    out = tmp_path / "photographs"
+    (out / "packages").mkdir(parents=True)
+    subprocess.run(
+        ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(out / "packages/pictures_1_all.deb")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    listed = tmp_path / "list.tsv"
+    head = "# kind\tname\tpackage\tpath\tsha256\n"
+    line = "sharp\tbig\tpictures\tusr/share/Big Picture.jpg\t"
+    listed.write_text(head + line + hashlib.sha256(b"light").hexdigest() + "\n")
+    monkeypatch.setattr(script, "LIST", listed)
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    script.main(out)
+    assert (out / "sharp/big.jpg").read_bytes() == b"light"
+    assert "1 photographs" in capsys.readouterr().out
+    listed.write_text(head + line + hashlib.sha256(b"shade").hexdigest() + "\n")
+    with pytest.raises(SystemExit, match=r"Big Picture\.jpg: is not in pictures_1_all\.deb as listed"):
+        script.main(out)
