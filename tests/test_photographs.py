@@ -1,4 +1,5 @@
-"""The list of openly licensed photographs, and the script that fetches them, with a package made here."""
+"""What the network that ships is made of: the list of openly licensed photographs, and the scripts that fetch them and
+that put a network into the package."""
 
 from __future__ import annotations
 
@@ -12,17 +13,24 @@ from types import ModuleType
 
 import pytest
 
+from deblur_models.checkpoints.checkpoint import load_checkpoint, save_network
+from deblur_models.networks import create_network
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("photographs", ROOT / "benchmarks/photographs.py")
+def script_of(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    return script_of("photographs")
 
 
 def test_the_list_says_what_each_photograph_is(script: ModuleType) -> None:
@@ -71,3 +79,27 @@ def test_photographs_are_taken_out_of_packages(
     listed.write_text(head + line + hashlib.sha256(b"shade").hexdigest() + "\n")
     with pytest.raises(SystemExit, match=r"Big Picture\.jpg: is not in pictures_1_all\.deb as listed"):
         script.main(out)
+
+
+def test_the_network_of_a_run_ships_in_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ship = script_of("ship_network")
+    monkeypatch.setattr(ship, "FOLDER", tmp_path / "weights")
+    network = create_network("nafnet", "tiny", width=8)
+    save_network(network, tmp_path / "run/best", step=7, configuration={"seed": 1}, license="unknown")
+    ship.main(tmp_path / "run", "photographs")
+    manifest = load_checkpoint(tmp_path / "weights/photographs").manifest
+    assert (manifest["stored"], manifest["step"], manifest["configuration"]) == ("float16", 7, {"seed": 1})
+    assert manifest["license"] == "MIT"
+    said = capsys.readouterr().out
+    assert "its model card is missing" in said
+    change_db = re.search(r"changes results by (\d+) dB", said)
+    assert change_db is not None
+    assert int(change_db[1]) > 70
+    monkeypatch.setattr(ship, "MOST_BYTES", 1000)
+    with pytest.raises(SystemExit, match="more than 1,000 bytes in half precision"):
+        ship.main(tmp_path / "run", "large")
+    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
+        "photographs.json", "photographs.safetensors",
+    ]  # fmt: skip

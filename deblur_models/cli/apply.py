@@ -123,9 +123,9 @@ def command(
     keep_freed_memory()
     from deblur_models.checkpoints import shipped
 
+    chosen = False
     if network is None and method is None and shipped.DEFAULT in shipped.shipped_names():
-        network = shipped.DEFAULT
-        console.echo(f"network: {network}, which ships with deblur_models (about it: deblur networks {network})")
+        network, chosen = shipped.DEFAULT, True
     if (network is None) == (method is None):
         raise InvalidValueError(
             f"Give one of --network and --method, got {'neither' if network is None else 'both'}.",
@@ -175,6 +175,8 @@ def command(
             kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
         elif kernel is not None:
             raise InvalidValueError(f"--kernel: {restorer.name} does not use a kernel.", fix="Leave --kernel out.")
+    if chosen:
+        console.echo(f"network: {network}, which ships with deblur_models (about it: deblur networks {network})")
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)

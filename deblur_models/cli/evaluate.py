@@ -46,7 +46,8 @@ def command(
         typer.Option(
             "--network",
             metavar="[NAME=]CHECKPOINT",
-            help="A .safetensors file or a run directory; may be given several times.",
+            help="A .safetensors file, a run directory or the name of a network that ships; may be given several "
+            "times.",
             show_default=False,
         ),
     ] = None,

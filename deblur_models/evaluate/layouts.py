@@ -61,7 +61,7 @@ class Folders(Layout):
         return f"{self.blurred}.* with {sharp}"
 
     def open(self, folder: Path, inside: Inside, name: str) -> tuple[PairSet, References | None] | None:
-        pattern = re.compile(f"(?P<above_>(?:.*/)?){_pattern(self.blurred)}")
+        pattern = re.compile(f"(?P<above_>(?:.*/)?){_pattern(self.blurred)}", re.DOTALL)
         found = {
             path: match
             for path in (folder / file for file in inside.files)
@@ -70,6 +70,9 @@ class Folders(Layout):
         if not found:
             return None
         names = [name_of(path.relative_to(folder).with_suffix("")) for path in found]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DatasetError(f"{folder}: holds two pictures {twice}.*.", fix="Remove one of them.")
         if self.sharp is None:
             return FolderPairs(list(found), None, names, name, (inside,)), None
         several = set(_words(self.sharp)) - set(_words(self.blurred))
@@ -112,7 +115,8 @@ class Folders(Layout):
 class ListFile(Layout):
     """A text file whose lines hold the paths of a sharp and of its blurred picture, in this order.
 
-    They are relative to the folder of the list, or to one above it or below it that holds the first picture.
+    They are relative to the folder of the list, to the one that is given or the one above it, or to one with pictures
+    below it: the first of these that holds the first picture.
     """
 
     name: str
@@ -128,12 +132,13 @@ class ListFile(Layout):
             return None
         path = lists[0]
         lines = _lines(path)
-        bases = [path.parent, folder, *folder.parents, *(folder / file.parent for file in inside.files)]
+        # Not all that is above: a list is not to be trusted with the whole disk.
+        bases = [path.parent, folder, folder.parent, *(folder / file.parent for file in inside.files)]
         first = lines[0][0]
         base = next((base for base in dict.fromkeys(bases) if (base / first).is_file()), None)
         if base is None:
             raise DatasetError(
-                f"{path}: its first picture, {first}, is neither in {path.parent} nor in {folder} or a folder near it.",
+                f"{path}: its first picture, {first}, is neither in {path.parent} nor in {folder}, above or below it.",
                 fix="Give the folder that holds the pictures of the list, and put the list there.",
             )
         missing = [one for pair in lines for one in pair if not (base / one).is_file()]
@@ -187,8 +192,8 @@ def _lines(path: Path) -> list[tuple[str, str]]:
         found.append((words[0], words[1]))
     if not found:
         raise DatasetError(f"{path}: is empty.")
-    if len(set(found)) < len(found):
-        raise DatasetError(f"{path}: lists a pair twice.", fix="Remove the second line.")
+    if len({blurred for _, blurred in found}) < len(found):
+        raise DatasetError(f"{path}: lists a blurred picture twice.", fix="Remove the second line.")
     return found
 
 

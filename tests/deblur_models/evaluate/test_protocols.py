@@ -138,7 +138,7 @@ def test_a_list_is_read_with_suspicion(tmp_path: Path) -> None:
         ("../secret.png ../secret.png", "is not a sharp and a blurred path below one folder"),
         (f"{tmp_path}/secret.png {tmp_path}/secret.png", "is not a sharp and a blurred path below one folder"),
         ("one", "line 3: 'one' is not a sharp"),
-        (good.splitlines()[0], "lists a pair twice"),
+        (good.splitlines()[0], "lists a blurred picture twice"),
         ("RSBlur/a.png RSBlur/b.png", r"2 of its 6 pictures do not exist, such as .*RSBlur/a.png"),
     ):
         path.write_text(good + line + "\n")
@@ -246,3 +246,10 @@ def test_a_complete_set_is_not_warned_of(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         find_protocol("koehler").open(tmp_path)
     assert not caplog.records
+
+
+def test_a_picture_in_two_formats_is_not_chosen_from(tmp_path: Path) -> None:
+    root = made(tmp_path, "hide")
+    write(root / "HIDE/test/test-close-ups/1fromGOPR1096.jpg", 3)
+    with pytest.raises(DatasetError, match=r"holds two pictures HIDE/test/test-close-ups/1fromGOPR1096\.\*"):
+        find_protocol("hide").open(root)
