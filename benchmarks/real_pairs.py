@@ -12,8 +12,12 @@ from torch import Tensor
 
 from blursynth.dataset.bundled import bundled_photographs
 from blursynth.io.pictures import read_pixels
+from deblur_models.metrics import align, metric
 
-__all__ = ["RealPair", "picture", "real_pairs", "sharp_photographs"]
+__all__ = ["ALIGN_PX", "BORDER_PX", "RealPair", "picture", "protocol", "real_pairs", "score", "sharp_photographs"]
+
+ALIGN_PX, BORDER_PX = 8, 30
+"""How far photographs of Levin et al. are moved against their sharp ones at most, and the border that is cut off."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,23 @@ def real_pairs(folder: Path) -> Iterator[RealPair]:
         sharp = picture(levin / "gt" / f"im{number}.png")
         for kernel in range(1, 9):
             blurred = picture(levin / f"im{number}_kernel{kernel}_img.png")
-            yield RealPair(f"levin {number}.{kernel}", "Levin", blurred, sharp, True)
+            yield RealPair(f"levin {number}.{kernel}", f"Levin {number}", blurred, sharp, True)
+
+
+def score(shown: Tensor, pair: RealPair) -> float:
+    """PSNR, after alignment where the two photographs are moved against each other."""
+    if not pair.shifted:
+        return float(metric("psnr")(shown, pair.sharp))
+    moved = align(shown, pair.sharp, max_shift_px=ALIGN_PX, border_px=BORDER_PX)
+    return float(metric("psnr")(moved.restored, moved.sharp))
+
+
+def protocol() -> str:
+    """How they are measured, in a sentence."""
+    return (
+        "GoPro Flower (two pairs: averaged in light and in gamma) and Istanbul as they are; Levin: 2 pictures by 8 "
+        f"real shakes, aligned by up to {ALIGN_PX} px with {BORDER_PX} px cut off."
+    )
 
 
 def sharp_photographs(folder: Path) -> dict[str, list[Tensor]]:
