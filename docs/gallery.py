@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ SIDE_PX = 256
 DETAIL = (slice(34, 98), slice(96, 160))  # what enlarged details show: an eye
 Codes = NDArray[np.uint8]  # [H, W, 3]
 Pages = Iterator[tuple[str, str | bytes]]  # path on the site, content
+
+VALUE = """
+## What a network learns from it
+
+Gain in dB on real photographs of a small network that was trained on pairs of this recipe, and what it does to sharp
+ones; [Training value](../../training-value.md) says how, and compares with others.
+
+{}
+"""
 
 _GROUPS = {
     "scene": "Scene",
@@ -299,6 +309,15 @@ Takes {frame}{gives}. The pictures were made with the numbers below.
     )
 
 
+@cache
+def training_values() -> dict[str, str]:
+    """What networks learn from each recipe, of those that were measured, as two lines of a table."""
+    page = (Path(__file__).parents[1] / "BENCHMARKS.md").read_text("utf-8")
+    _, _, part = page.partition("<!-- training_value -->")
+    rows = [line for line in part.partition("<!--")[0].splitlines() if line.startswith("|")]
+    return {row.split("|")[1].strip(" `"): "\n".join([*rows[:2], row]) for row in rows[2:]}
+
+
 def recipe_page(name: str) -> Pages:
     recipe = bs.load_recipe(name)
     parts = []
@@ -335,7 +354,7 @@ blursynth preview photo.jpg --recipe {name}
 {f"Source: {recipe.source}." if recipe.source else ""}
 
 Kinds in it: {", ".join(f"[{kind}](../kinds/{kind}.md)" for kind in kinds)}.
-
+{VALUE.format(training_values()[name]) if name in training_values() else ""}
 ## The file
 
 ```toml
