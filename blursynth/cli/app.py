@@ -13,6 +13,7 @@ from blursynth.cli import (
     console,
     datasets,
     depth,
+    fit,
     generate,
     inspect,
     kinds,
@@ -69,7 +70,7 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema, laws,
+    preview, generate, apply, fit, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema, laws,
     warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
