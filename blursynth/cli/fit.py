@@ -21,7 +21,9 @@ Every number of the recipe has a comment that says whether it was read from the 
 
 
 def command(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTOS", help="Blurred photographs of one camera, as it stores them.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOS", help="Blurred photographs of one camera, as it stores them.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The recipe to write, a .toml file.")],
     sharp: Annotated[
         list[Path] | None,
@@ -33,11 +35,13 @@ def command(
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="The page to write, .html; by default beside the recipe.")
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="The page to write, .html; by default beside the recipe."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of everything random, 0 to 2^32 - 1.")] = 0,
     windows: Annotated[
-        int, typer.Option("--windows", help="Simulated windows that the reader of blur learns from; more are more exact.")
+        int,
+        typer.Option("--windows", help="Simulated windows that the reader of blur learns from; more are more exact."),
     ] = 2400,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --out and --report.")] = False,
     quiet: arguments.Quiet = False,
@@ -81,7 +85,9 @@ def check_new_file(option: str, path: Path, ending: str, force: bool) -> None:
     if path.suffix.lower() != ending:
         raise InvalidValueError(f"{option} must be a {ending} file, got {path.name}.")
     if path.is_dir() or not path.parent.is_dir():
-        raise InvalidValueError(f"{option} {path}: is a folder, or its folder does not exist.", fix="Make the folder first.")
+        raise InvalidValueError(
+            f"{option} {path}: is a folder, or its folder does not exist.", fix="Make the folder first."
+        )
     if path.exists() and not force:
         raise InvalidValueError(
             f"{option} {path}: already exists.",

@@ -14,8 +14,8 @@ class Progress:
     """The progress of the work.
 
     ``stage`` is ``"scan"`` (pictures), ``"generate"`` (samples), ``"verify"`` (shards, then replayed samples)
-    or ``"warm"`` (parts of the camera and recipes); of a fit also ``"measure"`` (photographs), ``"simulate"`` (windows),
-    ``"train"`` (steps) and ``"compare"`` (folds);
+    or ``"warm"`` (parts of the camera and recipes); of a fit also ``"measure"`` (photographs), ``"simulate"``
+    (windows), ``"train"`` (steps) and ``"compare"`` (folds);
     ``skipped`` holds (name, why) of the unused inputs; ``note`` is a sentence about something unusual, such as a worker
     that was killed and replaced.
     """

@@ -164,9 +164,8 @@ class BlurReader:
         learn = np.flatnonzero(~held_out)
         self.mean, self.deviation = features[learn].mean(axis=(0, 1)), features[learn].std(axis=(0, 1)) + 1e-3
         x = (features - self.mean) / self.deviation
-        bins = np.where(np.isfinite(angles_rad), angles_rad, 0.0) % np.pi * ANGLES / np.pi
-        bins = np.rint(bins).astype(np.int64) % ANGLES
         moved = np.isfinite(angles_rad)
+        bins = np.rint(np.where(moved, angles_rad, 0.0) % np.pi * ANGLES / np.pi).astype(np.int64) % ANGLES
         each = max(1, len(learn) // _BATCH)
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-3, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * each + 1)

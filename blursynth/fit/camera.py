@@ -111,7 +111,11 @@ def camera_steps(camera: Camera, blur: list[Step]) -> list[Step]:
     steps.append(Step("denoise", denoise, {name: how.get(name, "prior") for name in denoise}))
     if camera.sharpen is not None:
         sigma, amount = camera.sharpen
-        values = {"kind": "sharpen", "sigma_px": _log_range(sigma), "amount": {"uniform": [round(v, 3) for v in amount]}}
+        values = {
+            "kind": "sharpen",
+            "sigma_px": _log_range(sigma),
+            "amount": {"uniform": [round(v, 3) for v in amount]},
+        }
         steps.append(Step("sharpen", values, {name: how.get("sharpen", "prior") for name in values}))
     if camera.jpeg:
         qualities, samplings, shares = zip(*camera.jpeg, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Component:
 
 
 def _bins(family: str, edges: tuple[float, ...]) -> tuple[Component, ...]:
-    return tuple(Component(family, low, high) for low, high in zip(edges, edges[1:], strict=False))
+    return tuple(Component(family, low, high) for low, high in pairwise(edges))
 
 
 COMPONENTS = (

@@ -17,6 +17,7 @@ PLACES_PX = np.linspace(-_REACH_PX, _REACH_PX, 65)
 _LEAST_STEP = 40.0 / 255.0  # contrast of an edge, so that noise and codes matter little
 _MOST_EDGES = 3000
 _SHARPEST = 0.1
+_LEAST_HALO = 0.03  # of the step
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -89,11 +90,16 @@ def edge_profiles(codes: NDArray[np.floating]) -> Array:
     near = np.abs(crossing) < 1.5
     if not near.any():
         return np.zeros((0, len(PLACES_PX)))
-    return np.stack([np.interp(PLACES_PX + at, PLACES_PX, one) for one, at in zip(profile[near], crossing[near], strict=True)])
+    return np.stack(
+        [np.interp(PLACES_PX + at, PLACES_PX, one) for one, at in zip(profile[near], crossing[near], strict=True)]
+    )
 
 
 def step_response(blur_px: float, sharpen_sigma_px: float, sharpen_amount: float) -> Array:
-    """The profile of a step after a Gaussian blur s and an unsharp mask: ``(1 + a) F(x / s) - a F(x / sqrt(s^2 + m^2))``."""
+    """The profile of a step after a Gaussian blur s and an unsharp mask of sigma m and amount a.
+
+    ``(1 + a) F(x / s) - a F(x / sqrt(s^2 + m^2))``, F the distribution function of the standard normal.
+    """
     from scipy.special import ndtr
 
     wide = np.hypot(blur_px, sharpen_sigma_px)
@@ -104,7 +110,7 @@ def fit_edges(profiles: Array) -> EdgeFit | None:
     """Blur and unsharp mask of the sharpest tenth of the profiles; None if there are fewer than 20 of them.
 
     Their median, point by point, is fitted by least squares. A mask is only reported where it explains the profile
-    better than the blur alone by a quarter of the residual, and its halo exceeds 2 % of the step.
+    better than the blur alone by a quarter of the residual, and its halo exceeds 3 % of the step.
     """
     from scipy.optimize import least_squares
 
@@ -121,7 +127,7 @@ def fit_edges(profiles: Array) -> EdgeFit | None:
     plain = least_squares(lambda p: residual(np.array([p[0], 1.0, 0.0])), [1.0], bounds=([0.2], [6.0]))
     best = min(
         (
-            least_squares(residual, [plain.x[0] * f, sigma, 0.5], bounds=([0.2, 0.4, 0.0], [6.0, 4.0, 6.0]))
+            least_squares(residual, [plain.x[0] * f, sigma, 0.5], bounds=([0.2, 0.6, 0.0], [6.0, 4.0, 3.0]))
             for sigma in (0.7, 1.2, 2.2)
             for f in (0.9, 1.4)
         ),
@@ -129,6 +135,6 @@ def fit_edges(profiles: Array) -> EdgeFit | None:
     )
     blur, sigma, amount = (float(v) for v in best.x)
     halo = float(step_response(blur, sigma, amount).max()) - 1.0
-    if halo < 0.02 or best.cost > 0.75 * plain.cost:
+    if halo < _LEAST_HALO or best.cost > 0.75 * plain.cost:
         return EdgeFit(float(plain.x[0]), 1.0, 0.0, profile, len(chosen))
     return EdgeFit(blur, sigma, amount, profile, len(chosen))

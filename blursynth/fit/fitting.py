@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from blursynth.frame import Encoding, Frame
 from blursynth.recipe.recipe import Recipe
 from blursynth.records.toml import parse_toml
 
-__all__ = ["Fit", "fit_photographs", "fit_recipe", "simulated_photographs"]
+__all__ = ["Fit", "default_scenes", "fit_photographs", "fit_recipe", "simulated_photographs"]
 
 Array = NDArray[np.float64]
 
@@ -91,7 +92,9 @@ class Fit:
 
     def family_shares(self) -> dict[str, float]:
         """The share of each family of blur."""
-        return {f: float(sum(s for s, c in zip(self.shares, COMPONENTS, strict=True) if c.family == f)) for f in FAMILIES}
+        return {
+            f: float(sum(s for s, c in zip(self.shares, COMPONENTS, strict=True) if c.family == f)) for f in FAMILIES
+        }
 
     def size_px(self, families: Sequence[str]) -> float:
         """The mean size of the blur of some families, in px; NaN if they have no share."""
@@ -122,7 +125,9 @@ class Fit:
             sigma, amount = camera.sharpen
             text = f"sigma {sigma[0]:.2g} to {sigma[1]:.2g} px, amount {amount[0]:.2g} to {amount[1]:.2g}"
             rows.append(("sharpening", text, how.get("sharpen", "")))
-        rows += [(f"blur: {family}", f"{100 * share:.0f} %", "inferred") for family, share in self.family_shares().items()]
+        rows += [
+            (f"blur: {family}", f"{100 * share:.0f} %", "inferred") for family, share in self.family_shares().items()
+        ]
         rows.append(("mean path", f"{self.size_px(('straight', 'walk')):.1f} px", "inferred, of pictures with motion"))
         return rows
 
@@ -152,7 +157,7 @@ def fit_recipe(
     windows
         Simulated windows of 256 px that the reader of blur learns from.
     on_progress
-        Called with :class:`~blursynth.dataset.Progress` of the stages "scan", "measure", "simulate", "train", "compare".
+        Called with :class:`~blursynth.dataset.Progress` of the stages scan, measure, simulate, train and compare.
 
     Raises
     ------
@@ -185,7 +190,7 @@ def fit_photographs(
 ) -> Fit:
     """:func:`fit_recipe` for photographs and sharp scenes in memory."""
     camera, measured = _measured_camera(photographs, seed, on_progress)
-    scenes = list(scenes) if scenes else _default_scenes(photographs, seed)
+    scenes = list(scenes) if scenes else default_scenes(photographs, seed)
     reader = _trained_reader(camera, scenes, windows, seed, on_progress)
     pictures = [one.codes for one in photographs]
     posteriors, weights, directions, _ = readings_of(reader, pictures)
@@ -236,18 +241,14 @@ def simulated_photographs(
     return [one.codes for one in made]
 
 
-def _measured_camera(
-    photographs: Sequence[Photograph], seed: int, on_progress: OnProgress
-) -> tuple[Camera, str]:
+def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: OnProgress) -> tuple[Camera, str]:
     """Everything about the camera but its blur, and a sentence on how."""
     measured: list[NoiseStatistics] = []
     profiles = []
     for done, one in enumerate(photographs, 1):
         codes = one.codes
-        try:
+        with suppress(InvalidValueError):  # no flat place in it
             measured.append(measure_noise(codes))
-        except InvalidValueError:  # no flat place in it
-            pass
         profiles.append(edge_profiles(codes))
         on_progress(Progress("measure", done, len(photographs)))
     jpeg = jpeg_settings(photographs)
@@ -290,7 +291,7 @@ def _with_edges(camera: Camera, edges: EdgeFit | None) -> Camera:
     return replace(camera, lens_sigma_px=(lens / 1.15, lens * 1.15), sharpen=sharpen, how=how)
 
 
-def _default_scenes(photographs: Sequence[Photograph], seed: int) -> list[Frame]:
+def default_scenes(photographs: Sequence[Photograph], seed: int) -> list[Frame]:
     """Bundled photographs, and dead leaves in the colors of the photographs."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 5]))
     colors = np.concatenate([one.codes.reshape(3, -1)[:, ::997].T for one in photographs])
@@ -303,7 +304,9 @@ def _trained_reader(
 ) -> BlurReader:
     """The reader, trained on windows of all components through this camera; a fifth of the scenes calibrates it."""
     recipes = [
-        Recipe.from_dict({"step": [s.to_dict() for s in camera_steps(camera, blur_steps(camera.lens_sigma_px, [c.option()]))]})
+        Recipe.from_dict(
+            {"step": [s.to_dict() for s in camera_steps(camera, blur_steps(camera.lens_sigma_px, [c.option()]))]}
+        )
         for c in COMPONENTS
     ]
     features, truth, angles, of_scene = [], [], [], []
@@ -318,9 +321,13 @@ def _trained_reader(
             on_progress(Progress("simulate", done, windows))
     scene = np.concatenate(of_scene)
     reader = BlurReader(seed)
+
+    def trained(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            on_progress(Progress("train", done, total))
+
     reader.train(
         np.concatenate(features), np.concatenate(truth), np.concatenate(angles), scene % 5 == 0, epochs=_EPOCHS,
-        on_step=lambda done, total: on_progress(Progress("train", done, total)) if done % 10 == 0 or done == total else None,
+        on_step=trained,
     )  # fmt: skip
     return reader
-

@@ -113,9 +113,7 @@ def measure_noise(codes: NDArray[np.floating]) -> NoiseStatistics:
     some = left[np.concatenate(flat)]
     # Texture has few, strong blocks: every block counts alike.
     some = some / np.sqrt((some**2).mean(axis=(2, 3), keepdims=True) + 1e-4)
-    return NoiseStatistics(
-        luma_codes, chroma_codes, _correlation(some[:, :1]), _correlation(some[:, 1:]), counts
-    )
+    return NoiseStatistics(luma_codes, chroma_codes, _correlation(some[:, :1]), _correlation(some[:, 1:]), counts)
 
 
 def _without_surface(blocks: Array, size: int, order: int = 2) -> Array:

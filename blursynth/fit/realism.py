@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, require
+from blursynth.dataset.reader import open_dataset
+from blursynth.errors import DatasetError, InvalidValueError, require
 from blursynth.fit.statistics import GROUPS, tile_statistics
 
-__all__ = ["LEAST_PICTURES", "Realism", "two_sample_test"]
+__all__ = ["LEAST_PICTURES", "Realism", "pictures_of_dataset", "two_sample_test"]
 
 Array = NDArray[np.float64]
 
 LEAST_PICTURES = 4
 _FOLDS = 5
 _HIDDEN = 24
+_STEPS = 150
+_LEAST_SAMPLE_PX = 80
 _MOST_TILES = 40  # of a picture
 
 
@@ -48,7 +53,8 @@ class Realism:
     synthetic: int
 
     def __str__(self) -> str:
-        return f"{100 * self.accuracy:.1f} % of tiles told apart (95 % interval {100 * self.low:.1f} to {100 * self.high:.1f}; 50: none)"
+        interval = f"{100 * self.low:.1f} to {100 * self.high:.1f}"
+        return f"{100 * self.accuracy:.1f} % of tiles told apart (95 % interval {interval}; 50 is chance)"
 
 
 def two_sample_test(
@@ -145,27 +151,48 @@ def _interval(per_picture: Array, is_made: NDArray[np.bool_], rng: np.random.Gen
     return float(low), float(high)
 
 
-def _trained(torch: object, x: Array, y: Array, weight: Array, seed: int) -> Callable[[Array], Array]:
-    """Logits of a network that was trained on all of a sample at once, with early stopping by weight decay alone."""
-    t: object = torch
-    nn = t.nn  # type: ignore[attr-defined]
-    with t.random.fork_rng(devices=[]):  # type: ignore[attr-defined]
-        t.manual_seed(seed)  # type: ignore[attr-defined]
+def _trained(torch: Any, x: Array, y: Array, weight: Array, seed: int) -> Callable[[Array], Array]:
+    """Logits of a network that was trained on all of a sample at once."""
+    nn = torch.nn
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         network = nn.Sequential(nn.Linear(x.shape[1], _HIDDEN), nn.ReLU(), nn.Dropout(0.3), nn.Linear(_HIDDEN, 1))
-        tensors = [t.from_numpy(np.asarray(v, np.float32)) for v in (x, y, weight)]  # type: ignore[attr-defined]
-        optimizer = t.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=3e-2)  # type: ignore[attr-defined]
-        for _ in range(150):
-            logits = network(tensors[0])[:, 0]
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, tensors[1], weight=tensors[2])
+        inputs, wanted, weights = (torch.from_numpy(np.asarray(v, np.float32)) for v in (x, y, weight))
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=3e-2)
+        for _ in range(_STEPS):
+            loss = nn.functional.binary_cross_entropy_with_logits(network(inputs)[:, 0], wanted, weight=weights)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     network.eval()
 
     def predict(values: Array) -> Array:
-        with t.inference_mode():  # type: ignore[attr-defined]
-            return np.asarray(network(t.from_numpy(np.asarray(values, np.float32)))[:, 0], np.float64)  # type: ignore[attr-defined]
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(np.asarray(values, np.float32)))[:, 0], np.float64)
 
     return predict
 
 
+def pictures_of_dataset(path: str | Path, *, most: int = 80) -> list[NDArray[np.float32]]:
+    """Blurred pictures ``[3, H, W]`` of a data set in codes 0..1, every n-th, cut so that their 8 px grid begins at 0.
+
+    Raises
+    ------
+    DatasetError
+        It holds linear light, has pictures under 80 px, or cannot be read.
+    """
+    opened = open_dataset(path)
+    found = []
+    for index in np.unique(np.linspace(0, len(opened) - 1, min(most, len(opened))).astype(int)):
+        sample = opened[int(index)]
+        if sample.blurred.dtype.kind != "u" or min(sample.blurred.shape[:2]) < _LEAST_SAMPLE_PX:
+            raise DatasetError(
+                f"its pictures are {sample.blurred.shape[1]} x {sample.blurred.shape[0]} px of {sample.blurred.dtype}.",
+                why=f"Photographs are compared with codes of at least {_LEAST_SAMPLE_PX} px.",
+                fix="Generate larger samples with a recipe that ends in codes.",
+                place=str(path),
+            )
+        top, left = -sample.window.top % 8, -sample.window.left % 8
+        codes = sample.blurred[top:, left:].astype(np.float32) / np.float32(np.iinfo(sample.blurred.dtype).max)
+        found.append(np.ascontiguousarray(np.moveaxis(codes, -1, 0)))
+    return found

@@ -23,7 +23,7 @@ _PHOTOGRAPHIC = ("astronaut", "brick", "camera", "coins", "grass", "gravel", "ro
 def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.floating]) -> NDArray[np.float32]:
     """``[3, size, size]`` sharp leaves that cover one another, in codes 0..1: edges and textures at every scale.
 
-    Discs and rectangles of all scales alike, each of one color, with stripes or with grain; the last covers the earlier.
+    Discs and rectangles of all scales, each of one color, with stripes or with grain; the last covers the earlier.
 
     Parameters
     ----------

@@ -93,6 +93,8 @@ def read_noise_parameters(draws: NoiseDraws, measured: Sequence[NoiseStatistics]
         design = np.column_stack([np.ones(len(near)), apart[near]])
         ridge = 0.3 * weight.sum() * np.eye(design.shape[1])
         ridge[0, 0] = 0
-        slope = np.linalg.solve(design.T @ (weight[:, None] * design) + ridge, design.T @ (weight[:, None] * draws.parameters[near]))
+        slope = np.linalg.solve(
+            design.T @ (weight[:, None] * design) + ridge, design.T @ (weight[:, None] * draws.parameters[near])
+        )
         found.append(np.exp(np.clip(slope[0], low, high)))
     return np.array(found)

@@ -51,7 +51,8 @@ def mean_spectrum(codes: NDArray[np.floating]) -> tuple[Array, Array]:
     """Frequencies in cycles per px, and the logarithm of the mean power of luma at each, over a picture's tiles."""
     tiles = _tiles(codes)
     middles = (np.arange(_BANDS) + 0.5) * 0.5 / _BANDS
-    return middles, np.log(np.exp(_spectrum(255.0 * np.tensordot(_LUMA, tiles, (0, 1)))).mean(axis=0))
+    luma = np.tensordot(_LUMA.astype(np.float64), 255.0 * tiles.astype(np.float64), (0, 1))
+    return middles, np.log(np.exp(_spectrum(luma)).mean(axis=0))
 
 
 def _tiles(codes: NDArray[np.floating]) -> NDArray[np.float32]:

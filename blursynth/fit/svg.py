@@ -29,10 +29,9 @@ def lines(title: str, x_label: str, y_label: str, curves: Sequence[tuple[str, Ar
         points = " ".join(f"{_x(a, x_low, x_high):.1f},{_y(b, y_low, y_high):.1f}" for a, b in zip(x, y, strict=True))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{_COLORS[number % 4]}" stroke-width="2"/>')
         if len(x) < 15:
-            parts += [
-                f'<circle cx="{_x(a, x_low, x_high):.1f}" cy="{_y(b, y_low, y_high):.1f}" r="3" fill="{_COLORS[number % 4]}"/>'
-                for a, b in zip(x, y, strict=True)
-            ]
+            color = f'r="3" fill="{_COLORS[number % 4]}"'
+            places = ((_x(a, x_low, x_high), _y(b, y_low, y_high)) for a, b in zip(x, y, strict=True))
+            parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" {color}/>' for a, b in places]
     return _plot(title, x_label, y_label, [name for name, _, _ in kept], parts, (x_low, x_high), (y_low, y_high))
 
 
@@ -54,7 +53,9 @@ def bars(title: str, x_label: str, names: Sequence[str], groups: Sequence[tuple[
     for place, name in enumerate(names):
         if place % every == 0:
             middle = _LEFT + wide * (place + 0.5)
-            parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{html.escape(name)}</text>')
+            parts.append(
+                f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{html.escape(name)}</text>'
+            )
     return _plot(title, x_label, "share", [name for name, _ in groups], parts, None, (0.0, top))
 
 
@@ -89,9 +90,8 @@ def _plot(
         marks.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
         if x_span is not None:
             value = x_span[0] + share * (x_span[1] - x_span[0])
-            marks.append(
-                f'<text x="{_x(value, *x_span):.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{value:.3g}</text>'
-            )
+            place = f'x="{_x(value, *x_span):.1f}" y="{_HEIGHT - _BOTTOM + 14}"'
+            marks.append(f'<text {place} text-anchor="middle">{value:.3g}</text>')
     for number, name in enumerate(names):
         left = _LEFT + 8 + 130 * number
         marks.append(f'<rect x="{left}" y="{_TOP - 18}" width="10" height="10" fill="{_COLORS[number % 4]}"/>')

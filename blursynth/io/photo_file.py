@@ -132,7 +132,7 @@ def _camera(picture: Any) -> dict[str, Any]:
     for name, tag in _NUMBERS.items():
         value = inside.get(tag)
         try:
-            number = float(value[0] if isinstance(value, tuple | list) else value)  # type: ignore[index,arg-type]
+            number = float(value[0] if isinstance(value, tuple | list) else value)  # type: ignore[arg-type]
         except (TypeError, ValueError, ZeroDivisionError, IndexError):
             continue
         if math.isfinite(number) and number > 0:
