@@ -1,7 +1,8 @@
 """Recovery: recipes with known parameters against what `blursynth fit` finds from 40 pictures of each.
 
-The pictures show scenes that the fit does not simulate with: the bundled held-out photographs, and Kodak's where
-BLURSYNTH_REAL_DATA has them (their own grain is found as noise, too), or those of ``--scenes``. They are saved as JPEG by Pillow, so that tables and subsampling come from files.
+The pictures show scenes that the fit does not simulate with: the bundled held-out photographs and, where
+BLURSYNTH_REAL_DATA has them, Kodak's (whose own grain is found as noise, too), or those of ``--scenes``. They are saved
+as JPEG by Pillow, so that tables and subsampling come from files.
 """
 
 from __future__ import annotations

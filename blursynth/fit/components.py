@@ -8,12 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blursynth.core import Draw
 from blursynth.degradations.motion.motion_blur import MotionBlur
 from blursynth.fit.camera import Step
 
-__all__ = ["COMPONENTS", "FAMILIES", "Component", "blur_steps", "direction_of"]
+__all__ = ["COMPONENTS", "FAMILIES", "Component", "blur_steps", "direction_of", "similar"]
 
 _LENGTHS_PX = (2.0, 4.0, 7.0, 11.0, 16.0, 23.0, 32.0, 45.0, 64.0)
 _LEAST_DIRECTED_PX = 4.0
@@ -58,6 +59,16 @@ def _bins(family: str, edges: tuple[float, ...]) -> tuple[Component, ...]:
 COMPONENTS = (
     Component("still"), *_bins("straight", _LENGTHS_PX), *_bins("walk", _LENGTHS_PX), *_bins("defocus", _DIAMETERS_PX)
 )  # fmt: skip
+
+
+def similar(strength: float) -> NDArray[np.float64]:
+    """``[J, J]`` rows that sum to 1: this share of a component goes to its neighbors in size."""
+    spread = np.eye(len(COMPONENTS))
+    for j, one in enumerate(COMPONENTS):
+        beside = [k for k, c in enumerate(COMPONENTS) if c.family == one.family and abs(k - j) == 1]
+        for k in beside:
+            spread[j, k], spread[j, j] = strength / 2, spread[j, j] - strength / 2
+    return spread
 
 
 def blur_steps(lens_sigma_px: tuple[float, float], options: list[dict[str, Any]], how: str = "") -> list[Step]:

@@ -16,7 +16,7 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.errors import InvalidValueError, PictureError, RecipeError, require
 from blursynth.fit.blur_reader import TILE_PX, BlurReader, blur_features, readable, readings_of, tiles_of
 from blursynth.fit.camera import Camera, Range, camera_steps
-from blursynth.fit.components import COMPONENTS, FAMILIES, blur_steps, direction_of
+from blursynth.fit.components import COMPONENTS, FAMILIES, blur_steps, direction_of, similar
 from blursynth.fit.compose import recipe_text
 from blursynth.fit.edges import EdgeFit, edge_profiles, fit_edges
 from blursynth.fit.mixture import mixture_shares
@@ -41,6 +41,7 @@ _FLATS = 500
 _EPOCHS = 10
 _COMPARED_PX = 384
 _FEWEST_TILES = 20
+_SPREAD = 0.1  # of a share in each round over neighboring sizes
 _SMOOTHING = 10.0  # imagined readings that hold shares the others say nothing about
 
 
@@ -201,7 +202,7 @@ def fit_photographs(
             fix="Give more photographs, or ones with detail.",
         )
     prior = np.full(len(COMPONENTS), 1.0 / len(COMPONENTS))
-    shares = mixture_shares(posteriors, prior, weights=weights, smoothing=_SMOOTHING)
+    shares = mixture_shares(posteriors, prior, weights=weights, smoothing=_SMOOTHING, spread=similar(_SPREAD))
     how = (
         f"inferred from {len(posteriors)} tiles of {len(photographs)} photographs: the shares under which readings of "
         "synthetic tiles are distributed as theirs; directions and form of the paths are priors"

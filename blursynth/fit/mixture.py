@@ -13,7 +13,13 @@ Array = NDArray[np.float64]
 
 
 def mixture_shares(
-    posteriors: Array, prior: Array, *, weights: Array | None = None, smoothing: float = 0.0, rounds: int = 300
+    posteriors: Array,
+    prior: Array,
+    *,
+    weights: Array | None = None,
+    smoothing: float = 0.0,
+    spread: Array | None = None,
+    rounds: int = 300,
 ) -> Array:
     r"""The shares under which the readings are most likely: a reader's confusion is undone, not copied.
 
@@ -33,6 +39,9 @@ def mixture_shares(
     smoothing
         Number of imagined further readings, spread over the components as the prior: it holds shares that the readings
         say nothing about.
+    spread
+        ``[J, J]`` rows that sum to 1: after each round, shares are spread over similar components. Without it, the most
+        likely shares of few readings are spikes.
     rounds
         Most rounds; it ends when no share changes by 1e-7.
 
@@ -48,7 +57,7 @@ def mixture_shares(
 
     Source: Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori Probabilities",
     Neural Computation 14(1), 2002; Alexandari, Kundaje and Shrikumar, ICML 2020, show that it needs calibrated
-    posteriors (:func:`temperature_of`).
+    posteriors (:func:`temperature_of`); Silverman, Jones, Wilson and Nychka, JRSS B 52(2), 1990 (the spreading).
     """
     demand(posteriors.ndim == 2 and len(posteriors) > 0, "posteriors", posteriors.shape, "[N, J] with N > 0")
     demand(prior.shape == posteriors.shape[1:] and bool((prior > 0).all()), "prior", prior, "[J], all > 0")
@@ -62,6 +71,7 @@ def mixture_shares(
         joint = likelihood * shares
         after = (weight / joint.sum(axis=1)) @ joint
         after = (after + added * prior) / (1.0 + added)
+        after = after if spread is None else after @ spread
         moved = float(np.abs(after - shares).max())
         shares = after
         if moved < 1e-7:

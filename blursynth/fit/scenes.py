@@ -34,36 +34,36 @@ def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.float
 
     Source: Lee, Mumford and Huang, "Occlusion Models for Natural Images", IJCV 41, 2001.
     """
+    chosen = np.asarray(colors, np.float32)
     picture = np.empty((3, size_px, size_px), np.float32)
-    picture[:] = rng.choice(colors)[:, None, None]
-    # Twice as many of half the size: with r^-3 all scales cover alike, from a few px up to the third of the picture.
-    scale = np.exp(rng.uniform(np.log(3.0), np.log(size_px / 3), _LEAVES))
-    order = np.concatenate([np.sort(scale[: _LEAVES // 2])[::-1], scale[_LEAVES // 2 :]])
-    for radius in order:
-        row, column = rng.random(2) * size_px
-        top, left = int(max(0, row - 1.5 * radius)), int(max(0, column - 1.5 * radius))
-        bottom, right = int(min(size_px, row + 1.5 * radius + 1)), int(min(size_px, column + 1.5 * radius + 1))
-        y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
-        y, x = y - row, x - column
-        angle = rng.random() * np.pi
+    picture[:] = rng.choice(chosen)[:, None, None]
+    large = np.exp(rng.uniform(np.log(3.0), np.log(size_px / 3), _LEAVES // 3))
+    small = np.exp(rng.uniform(np.log(1.5), np.log(size_px / 15), _LEAVES))
+    order = np.concatenate([np.sort(large)[::-1], small])
+    for radius in order.astype(np.float32):
+        row, column = rng.random(2, np.float32) * size_px
+        is_disc = rng.random() < 0.33
+        reach = radius + 1 if is_disc else 1.42 * radius + 1
+        top, left = int(max(0, row - reach)), int(max(0, column - reach))
+        bottom, right = int(min(size_px, row + reach + 1)), int(min(size_px, column + reach + 1))
+        y, x = np.ogrid[top:bottom, left:right]
+        y, x = y.astype(np.float32) - row, x.astype(np.float32) - column
+        angle = rng.random(dtype=np.float32) * np.float32(np.pi)
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        sort = rng.integers(3)
-        if sort == 0:
+        if is_disc:
             inside = radius - np.hypot(x, y)
         else:
-            inside = np.minimum(radius - np.abs(along), radius * (0.15 + 0.85 * rng.random()) - np.abs(across))
-        cover = np.clip(inside + 0.5, 0, 1)  # an edge of one pixel
-        color = rng.choice(colors)[:, None, None] * np.ones_like(cover)
-        texture = rng.random()
+            inside = np.minimum(radius - np.abs(along), radius * np.float32(rng.uniform(0.15, 1)) - np.abs(across))
+        cover = np.clip(inside + np.float32(0.5), 0, 1)  # an edge of one pixel
+        gain = 1 + np.float32(rng.uniform(-0.15, 0.15)) * along / radius  # shading
+        texture, strength = rng.random(), np.float32(0.35 * rng.random())
         if texture < 0.25:
-            period = 2.5 + 12 * rng.random()
-            color = color * (1 + 0.35 * rng.random() * np.sin(2 * np.pi * along / period))
+            gain *= 1 + strength * np.sin(np.float32(2 * np.pi / rng.uniform(2.5, 14.5)) * along)
         elif texture < 0.45:
-            color = color * (1 + 0.25 * rng.random() * rng.standard_normal(cover.shape))
-        shade = 1 + 0.3 * (rng.random() - 0.5) * along / radius
+            gain *= 1 + strength * rng.standard_normal(gain.shape, np.float32)
         part = picture[:, top:bottom, left:right]
-        part += cover * (np.clip(color * shade, 0, 1) - part)
-    return picture.clip(0, 1).astype(np.float32)
+        part += cover * (np.clip(chosen[rng.integers(len(chosen))][:, None, None] * gain, 0, 1) - part)
+    return picture
 
 
 def scene_of_photograph(frame: Frame) -> Frame:
