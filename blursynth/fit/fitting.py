@@ -41,6 +41,7 @@ _FLATS = 500
 _EPOCHS = 10
 _COMPARED_PX = 384
 _FEWEST_TILES = 20
+_SOFTER_PX = 1.0  # lenses up to so much softer are simulated: how soft a scene is says nothing of its motion
 _SPREAD = 0.1  # of a share in each round over neighboring sizes
 _SMOOTHING = 10.0  # imagined readings that hold shares the others say nothing about
 
@@ -304,10 +305,10 @@ def _trained_reader(
     camera: Camera, scenes: Sequence[Frame], windows: int, seed: int, on_progress: OnProgress
 ) -> BlurReader:
     """The reader, trained on windows of all components through this camera; a fifth of the scenes calibrates it."""
+    low, high = camera.lens_sigma_px
+    lens = (low, high + _SOFTER_PX)
     recipes = [
-        Recipe.from_dict(
-            {"step": [s.to_dict() for s in camera_steps(camera, blur_steps(camera.lens_sigma_px, [c.option()]))]}
-        )
+        Recipe.from_dict({"step": [s.to_dict() for s in camera_steps(camera, blur_steps(lens, [c.option()]))]})
         for c in COMPONENTS
     ]
     features, truth, angles, of_scene = [], [], [], []

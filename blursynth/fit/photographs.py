@@ -77,7 +77,7 @@ def read_photographs(
         ]
         window = pixels[tops[0] : tops[0] + _WINDOW_PX[0], tops[1] : tops[1] + _WINDOW_PX[1]]
         found.append(Photograph(source.name, window.copy(), read_photo_file(path)))
-    flat = [one.name for one in found if one.pixels.std() < 2.0 * np.iinfo(one.pixels.dtype).max / 255]
+    flat = [one.name for one in found if one.pixels.std(axis=(0, 1)).max() < 2.0 * np.iinfo(one.pixels.dtype).max / 255]
     if len(flat) > len(found) - fewest:
         raise PictureError(
             f"{len(flat)} of {len(found)} photographs are flat, such as {flat[0]}.",

@@ -121,7 +121,7 @@ def test_what_cannot_be_fitted(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="At least 4 photographs of 128 px or more are needed, got 1"):
         read_photographs(photos / "0.jpg")
     for number in range(4):
-        Image.new("RGB", (200, 200), (number, 90, 90)).save(tmp_path / f"{number}.png")
+        Image.new("RGB", (200, 200), (90 + number, 90, 90)).save(tmp_path / f"{number}.png")
     with pytest.raises(PictureError, match="4 of 4 photographs are flat"):
         read_photographs(tmp_path)
     for arguments, message in (
