@@ -16,14 +16,17 @@ from blursynth.io.downscale import downscale
 __all__ = ["bundled_scenes", "dead_leaves", "scene_of_photograph"]
 
 _LEAVES = 700
+_SHARP = 0.7  # share of leaves whose edge is one pixel wide; the others are as soft as shadows
 _LARGEST_PX = 1600  # of the short side of a sharp photograph: larger ones are made smaller, which also sharpens them
-_PHOTOGRAPHIC = ("astronaut", "brick", "camera", "coins", "grass", "gravel", "rocket", "text")
+_SCENES = ("astronaut", "camera", "coins", "rocket")  # the others are textures and micrographs
 
 
 def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.floating]) -> NDArray[np.float32]:
     """``[3, size, size]`` sharp leaves that cover one another, in codes 0..1: edges and textures at every scale.
 
-    Discs and rectangles of all scales, each of one color, with stripes or with grain; the last covers the earlier.
+    Discs and rectangles of all scales, each of one color, with stripes or with grain; the last covers the earlier. Some
+    pictures are crowded and others nearly empty, as photographs are: a reader of blur that has seen only crowds takes
+    every smooth place for blur.
 
     Parameters
     ----------
@@ -37,8 +40,8 @@ def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.float
     chosen = np.asarray(colors, np.float32)
     picture = np.empty((3, size_px, size_px), np.float32)
     picture[:] = rng.choice(chosen)[:, None, None]
-    large = np.exp(rng.uniform(np.log(3.0), np.log(size_px / 3), _LEAVES // 3))
-    small = np.exp(rng.uniform(np.log(1.5), np.log(size_px / 15), _LEAVES))
+    large = np.exp(rng.uniform(np.log(3.0), np.log(size_px / 3), int(_LEAVES / 3 * 20.0 ** -rng.random())))
+    small = np.exp(rng.uniform(np.log(1.5), np.log(size_px / 15), int(_LEAVES * 30.0 ** -rng.random())))
     order = np.concatenate([np.sort(large)[::-1], small])
     for radius in order.astype(np.float32):
         row, column = rng.random(2, np.float32) * size_px
@@ -54,14 +57,17 @@ def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.float
             inside = radius - np.hypot(x, y)
         else:
             inside = np.minimum(radius - np.abs(along), radius * np.float32(rng.uniform(0.15, 1)) - np.abs(across))
-        cover = np.clip(inside + np.float32(0.5), 0, 1)  # an edge of one pixel
+        soft_px = 1.0 if rng.random() < _SHARP else min(float(radius), 20.0) ** rng.random()
+        cover = np.clip(inside / np.float32(soft_px) + np.float32(0.5), 0, 1)
         gain = 1 + np.float32(rng.uniform(-0.15, 0.15)) * along / radius  # shading
-        texture, strength = rng.random(), np.float32(0.35 * rng.random())
+        texture, strength = rng.random(), np.float32(0.2 * rng.random())
         if texture < 0.25:
             gain *= 1 + strength * np.sin(np.float32(2 * np.pi / rng.uniform(2.5, 14.5)) * along)
         elif texture < 0.45:
             gain *= 1 + strength * rng.standard_normal(gain.shape, np.float32)
         part = picture[:, top:bottom, left:right]
+        # Most edges are weak and few are strong.
+        cover *= np.float32(rng.random() ** 1.5)
         part += cover * (np.clip(chosen[rng.integers(len(chosen))][:, None, None] * gain, 0, 1) - part)
     return picture
 
@@ -80,5 +86,5 @@ def bundled_scenes(least_px: int) -> list[Frame]:
         files: Sequence[Path] = bundled_photographs("training")
     except MissingExtraError:
         return []
-    frames = [read_frame(path) for path in files if path.stem in _PHOTOGRAPHIC]
+    frames = [read_frame(path) for path in files if path.stem in _SCENES]
     return [frame for frame in frames if min(frame.size_px) >= least_px and frame.encoding is Encoding.DISPLAY]
