@@ -37,7 +37,7 @@ PARTS = (
     "real_data",
     "recipe_motion",
 )
-LONG_PARTS = ("training", "training_value", "training_ablation")  # long: only when they are named
+LONG_PARTS = ("training", "training_value", "training_ablation", "fit")  # long: only when they are named
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"

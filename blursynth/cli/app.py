@@ -13,11 +13,13 @@ from blursynth.cli import (
     console,
     datasets,
     depth,
+    fit,
     generate,
     inspect,
     kinds,
     laws,
     preview,
+    realism,
     recipes,
     replay,
     resume,
@@ -69,8 +71,8 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, build, datasets, resume, verify, inspect, replay, depth, kinds, recipes, schema, laws,
-    warm,
+    preview, generate, apply, fit, build, datasets, resume, verify, inspect, replay, realism, depth, kinds, recipes,
+    schema, laws, warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

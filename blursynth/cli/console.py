@@ -206,7 +206,7 @@ def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> 
                 started[stage] = (time.monotonic(), progress.done)
             if progress.skipped:
                 skipped = f"{len(progress.skipped)} skipped"
-            word = {"scan": "pictures", "generate": unit, "warm": unit}.get(stage, "checks")
+            word = {"scan": "pictures", "verify": "checks"}.get(stage, unit)
             parts = [f"{progress.done:,} of {progress.total:,} {word}", *_pace(progress, *started[stage]), skipped]
             bar.update(
                 tasks[stage],
@@ -268,6 +268,10 @@ _WORDS = {
     "generate": "making",
     "verify": "verifying",
     "warm": "compiling for this machine",
+    "measure": "measuring the photographs",
+    "simulate": "simulating",
+    "train": "learning to read blur",
+    "compare": "comparing",
 }
 
 

@@ -14,12 +14,13 @@ class Progress:
     """The progress of the work.
 
     ``stage`` is ``"scan"`` (pictures), ``"generate"`` (samples), ``"verify"`` (shards, then replayed samples)
-    or ``"warm"`` (parts of the camera and recipes);
+    or ``"warm"`` (parts of the camera and recipes); of a fit also ``"measure"`` (photographs), ``"simulate"``
+    (windows), ``"train"`` (steps) and ``"compare"`` (folds);
     ``skipped`` holds (name, why) of the unused inputs; ``note`` is a sentence about something unusual, such as a worker
     that was killed and replaced.
     """
 
-    stage: Literal["scan", "generate", "verify", "warm"]
+    stage: Literal["scan", "generate", "verify", "warm", "measure", "simulate", "train", "compare"]
     done: int
     total: int
     skipped: tuple[tuple[str, str], ...] = ()

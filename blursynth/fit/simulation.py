@@ -1,0 +1,66 @@
+"""Windows of sharp scenes through a recipe, with the truth that their draws record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blursynth.core import Draw
+from blursynth.frame import Encoding, Frame
+from blursynth.recipe.recipe import Recipe
+
+__all__ = ["Simulated", "sharp_window", "simulate"]
+
+_MARGIN_PX = 48  # of a path of 64 px and the lens; more is reflected at the edge
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulated photograph ``[3, H, W]`` in codes 0..1, its draw, and which recipe and scene of several it is of."""
+
+    codes: NDArray[np.float32]
+    draw: Draw
+    which: int
+    scene: int
+
+
+def sharp_window(frame: Frame, rng: np.random.Generator, size_px: int) -> Frame:
+    """A random square of a scene, mirrored and turned at random, with another exposure."""
+    image = np.asarray(frame.image, np.float32)
+    height, width = image.shape[-2:]
+    tall, wide = min(size_px, height), min(size_px, width)
+    top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
+    part = image[..., top : top + tall, left : left + wide]
+    if rng.random() < 0.5:
+        part = part[..., ::-1]
+    part = np.rot90(part, int(rng.integers(4)), axes=(-2, -1))
+    # A power of the codes, as an editor's gamma does: dark and bright scenes from the same pictures.
+    part = part ** np.float32(2.0 ** rng.uniform(-0.6, 0.6))
+    short = [max(0, size_px - n) for n in part.shape[-2:]]
+    if any(short):
+        part = np.pad(part, ((0, 0), (0, 0), (0, short[0]), (0, short[1])), "reflect")
+    return Frame(np.ascontiguousarray(part), Encoding.DISPLAY)
+
+
+def simulate(
+    recipes: Sequence[Recipe],
+    scenes: Sequence[Frame],
+    count: int,
+    *,
+    size_px: int,
+    seed: int,
+    on_made: Callable[[int], None] = lambda done: None,
+) -> Iterator[Simulated]:
+    """``count`` windows through the recipes in turn: window i is a pure function of the seed and i."""
+    for index in range(count):
+        rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+        which = index % len(recipes)
+        scene = int(rng.integers(len(scenes)))
+        frame = sharp_window(scenes[scene], rng, size_px + 2 * _MARGIN_PX)
+        draw = recipes[which].sample(frame, seed=seed, index=index)
+        made = np.asarray(draw(frame).image[0])[:, _MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
+        yield Simulated(np.ascontiguousarray(made, np.float32), draw, which, scene)
+        on_made(index + 1)
