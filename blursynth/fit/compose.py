@@ -14,6 +14,7 @@ from blursynth.fit.components import COMPONENTS, blur_steps
 
 __all__ = ["recipe_text", "shake_options"]
 
+_TARGET_QUALITY = 97  # of the sharp picture's file at least: blocks are to be restored
 _LEAST_SHARE = 0.005  # of an option of the recipe; the others share what rarer ones had
 
 
@@ -25,12 +26,16 @@ def shake_options(shares: NDArray[np.float64]) -> list[dict[str, Any]]:
     return [{"weight": round(share, 4), **component.option()} for component, share in pairs if share > 0]
 
 
-def recipe_text(
-    camera: Camera, shares: NDArray[np.float64], *, summary: str, source: str, blur: str, target: str = "scene"
-) -> str:
+def recipe_text(camera: Camera, shares: NDArray[np.float64], *, summary: str, source: str, blur: str) -> str:
     """The text of a recipe's TOML file; ``blur`` says how the lengths were found."""
     head = [f"summary = {_toml(summary)}", f"source = {_toml(source)}"]
-    head += [f"target = {_toml(target)}"] if target != "scene" else []
+    head += [
+        "",
+        "[target] # the same camera without its blur and noise: what real pairs have",
+        'kind = "short_exposure"',
+    ]
+    head += ['without = ["shake"] # a disc is to be restored, too']
+    head += [f"quality = {_TARGET_QUALITY}"] if camera.jpeg else []
     lens = camera.how.get("lens_sigma_px", "prior")
     steps = camera_steps(camera, blur_steps(camera.lens_sigma_px, shake_options(shares), lens))
     comments = {"shake": blur, "decode": camera.how.get("curve", "")}

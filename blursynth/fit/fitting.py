@@ -23,6 +23,7 @@ from blursynth.fit.mixture import mixture_shares
 from blursynth.fit.noise import NoiseStatistics, measure_noise
 from blursynth.fit.photographs import Photograph, jpeg_settings, read_photographs, read_sharp
 from blursynth.fit.realism import Realism, two_sample_test
+from blursynth.fit.response import bracket_pairs, fit_curve
 from blursynth.fit.scenes import bundled_scenes, dead_leaves
 from blursynth.fit.sensor import PRIOR, read_noise_parameters, simulate_flats
 from blursynth.fit.simulation import simulate
@@ -257,7 +258,11 @@ def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: 
     gray = all(one.is_gray for one in photographs)
     exact = all(one.file.standard_tables for one in photographs if one.file.is_jpeg)
     how = {"jpeg": "read from the files" if exact else "nearest to the tables in the files"}
-    camera = Camera(jpeg=jpeg, gray=gray, how=how)
+    pairs = bracket_pairs(photographs)
+    curve = fit_curve(pairs)
+    if curve is not None:
+        how["curve"] = f"measured: {len(pairs)} pairs of one scene whose exposures EXIF states"
+    camera = Camera(jpeg=jpeg, gray=gray, curve=curve, how=how)
     if measured:
         draws = simulate_flats(
             camera, _FLATS, seed=seed, on_made=lambda done: on_progress(Progress("measure", done, _FLATS))

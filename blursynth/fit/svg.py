@@ -91,7 +91,8 @@ def _plot(
         if x_span is not None:
             value = x_span[0] + share * (x_span[1] - x_span[0])
             place = f'x="{_x(value, *x_span):.1f}" y="{_HEIGHT - _BOTTOM + 14}"'
-            marks.append(f'<text {place} text-anchor="middle">{value:.3g}</text>')
+            anchor = "end" if share == 1 else "middle"
+            marks.append(f'<text {place} text-anchor="{anchor}">{value:.3g}</text>')
     for number, name in enumerate(names):
         left = _LEFT + 8 + 130 * number
         marks.append(f'<rect x="{left}" y="{_TOP - 18}" width="10" height="10" fill="{_COLORS[number % 4]}"/>')

@@ -93,6 +93,13 @@ def test_numbers_become_a_recipe_that_loads(tmp_path: Path) -> None:
     options = shake_options(shares)
     assert [option["kind"] for option in options] == ["identity", "linear_motion"]  # the rarest is left out
     assert [option["weight"] for option in options] == [0.5015, 0.4985]
+    frame = bs.Frame(np.random.default_rng(0).random((1, 3, 48, 48), np.float32), "display")
+    sharp = recipe.sample(frame, seed=0, index=1).target_draw()
+    assert [sharp["shake"].kind, sharp["lens"].kind, sharp["jpeg"].to_dict()["quality"]] == [
+        "identity",
+        "gaussian_blur",
+        97,
+    ]
     sensor = dict(recipe.steps)["sensor"].to_dict()
     assert sensor["full_well_e"] == 500.0
     assert recipe.summary == 'a "b"'
