@@ -34,7 +34,7 @@ def command(
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of folds, weights and draws, 0 to 2^32 - 1.")] = 0,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Say how well a small network tells a data set's blurred pictures from photographs.
+    """Say how well synthetic pictures are told from photographs.
 
     The network is cross-validated over whole pictures on statistics of tiles: 50 % means that it cannot. The table says
     what it looked at: the accuracy lost when these statistics are shuffled.
