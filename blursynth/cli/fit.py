@@ -46,7 +46,9 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --out and --report.")] = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Fit a recipe to blurred photographs, without sharp ones of the same scenes.
+    """Fit a recipe to blurred photographs.
+
+    Sharp pictures of the same scenes are not needed.
 
     Reads JPEG tables and EXIF from the files, measures noise, smoothing and sharpening, infers the distribution of blur
     with a small network that learns on simulated pictures, and writes a page that compares what it makes with the
