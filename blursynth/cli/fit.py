@@ -48,9 +48,9 @@ def command(
 ) -> None:
     """Make a recipe from blurred photographs.
 
-    No sharp pictures of the same scenes are needed. Reads JPEG tables and EXIF from the files, measures noise, smoothing
-    and sharpening, infers the distribution of blur with a small network that learns on simulated pictures, and writes a
-    page that compares what it makes with the photographs.
+    No sharp pictures of the same scenes are needed. Reads JPEG tables and EXIF from the files, measures noise,
+    smoothing and sharpening, infers the distribution of blur with a small network that learns on simulated
+    pictures, and writes a page that compares what it makes with the photographs.
     """
     page = out.with_suffix(".html") if report is None else report
     for option, path, ending in (("--out", out, ".toml"), ("--report", page, ".html")):

@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Say how well pictures can be told from photographs.
 
-    A small network learns to tell a data set's blurred pictures from photographs by statistics of tiles, cross-validated
-    over whole pictures: 50 % means that it cannot. The table says what it looked at: the accuracy lost when these
-    statistics are shuffled.
+    A small network learns to tell a data set's blurred pictures from photographs by statistics of tiles, cross-
+    validated over whole pictures: 50 % means that it cannot. The table says what it looked at: the accuracy lost
+    when these statistics are shuffled.
     """
     if not 0 <= seed < 2**32:
         raise InvalidValueError(f"--seed must be 0 to 2^32 - 1, got {seed}.")
