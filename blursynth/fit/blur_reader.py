@@ -139,11 +139,12 @@ class BlurReader:
         truth: NDArray[np.int64],
         angles_rad: NDArray[np.float64],
         held_out: NDArray[np.bool_],
+        windows: NDArray[np.int64],
         *,
         epochs: int,
         on_step: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Learn from the features of tiles with their component and direction (NaN: none), and calibrate.
+        """Learn from the features of tiles with their component, direction (NaN: none) and window, and calibrate.
 
         ``held_out`` tiles only calibrate: those of scenes that the others do not show, since the photographs are other
         scenes, too.
@@ -180,8 +181,10 @@ class BlurReader:
                     optimizer.step()
                     schedule.step()
                     on_step(epoch * each + step + 1, epochs * each)
-        logits, _ = self._outputs(features[held_out])
-        self.temperature = 1.0 / temperature_of(logits, truth[held_out])
+        groups = [held_out.nonzero()[0][windows[held_out] == window] for window in np.unique(windows[held_out])]
+        logits, _ = self._outputs(features)
+        means = np.stack([logits[group].mean(axis=0) for group in groups])
+        self.temperature = 1.0 / temperature_of(means, truth[[group[0] for group in groups]])
 
     def _outputs(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         torch = self.torch
@@ -192,14 +195,20 @@ class BlurReader:
         logits, directions = (torch.cat(values) for values in zip(*parts, strict=True))
         return np.asarray(logits, np.float64), np.asarray(directions, np.float64)
 
-    def read(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Calibrated posteriors ``[N, J]`` under equal shares, and directions ``[N]`` in radians, 0 = right."""
+    def read(
+        self, features: Floats, groups: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Calibrated posteriors ``[G, J]`` under equal shares, and directions ``[G]`` in radians, 0 = right.
+
+        A group of neighboring tiles is read together: the mean of their logits, calibrated on windows of such tiles.
+        """
         from scipy.special import softmax
 
         logits, directions = self._outputs(features)
-        share = softmax(directions, axis=1)
+        means = np.stack([logits[group].mean(axis=0) for group in groups])
+        share = softmax(np.stack([directions[group].mean(axis=0) for group in groups]), axis=1)
         turn = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
-        return np.asarray(softmax(logits / self.temperature, axis=1)), np.angle(share @ turn) / 2 % np.pi
+        return np.asarray(softmax(means / self.temperature, axis=1)), np.angle(share @ turn) / 2 % np.pi
 
     @property
     def weights(self) -> int:
@@ -209,15 +218,15 @@ class BlurReader:
 def readings_of(
     reader: BlurReader, pictures: Sequence[NDArray[np.floating]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Posteriors ``[N, J]`` of the readable tiles of pictures, weights ``[N]`` that sum to 1 for each picture,
-    directions ``[N]``, and whose picture each is."""
+    """Posteriors ``[N, J]`` of all 2 x 2 neighboring tiles of pictures of which at least two are readable, weights
+    ``[N]`` that sum to 1 for each picture, directions ``[N]``, and whose picture each is."""
     posteriors, weights, directions, owners = [], [], [], []
     for owner, picture in enumerate(pictures):
         tiles = tiles_of(picture)
-        tiles = tiles[readable(tiles)]
-        if not len(tiles):
+        groups = _neighbors(readable(tiles), picture.shape[1] // TILE_PX, picture.shape[2] // TILE_PX)
+        if not groups:
             continue
-        found, angles = reader.read(blur_features(tiles))
+        found, angles = reader.read(blur_features(tiles), groups)
         posteriors.append(found)
         directions.append(angles)
         weights.append(np.full(len(found), 1.0 / len(found)))
@@ -225,3 +234,15 @@ def readings_of(
     if not posteriors:
         return np.zeros((0, len(COMPONENTS))), np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
     return np.concatenate(posteriors), np.concatenate(weights), np.concatenate(directions), np.concatenate(owners)
+
+
+def _neighbors(clear: NDArray[np.bool_], rows: int, columns: int) -> list[NDArray[np.int64]]:
+    """Indices of the readable tiles of each 2 x 2 (less where the picture has but one row or column)."""
+    grid, found = np.arange(rows * columns).reshape(rows, columns), []
+    for row in range(max(rows - 1, 1)):
+        for column in range(max(columns - 1, 1)):
+            four = grid[row : row + 2, column : column + 2].ravel()
+            four = four[clear[four]]
+            if len(four) >= min(2, rows * columns):
+                found.append(four)
+    return found
