@@ -46,13 +46,11 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --out and --report.")] = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Fit a recipe to blurred photographs.
+    """Make a recipe from blurred photographs.
 
-    Sharp pictures of the same scenes are not needed.
-
-    Reads JPEG tables and EXIF from the files, measures noise, smoothing and sharpening, infers the distribution of blur
-    with a small network that learns on simulated pictures, and writes a page that compares what it makes with the
-    photographs.
+    No sharp pictures of the same scenes are needed. Reads JPEG tables and EXIF from the files, measures noise,
+    smoothing and sharpening, infers the distribution of blur with a small network that learns on simulated
+    pictures, and writes a page that compares what it makes with the photographs.
     """
     page = out.with_suffix(".html") if report is None else report
     for option, path, ending in (("--out", out, ".toml"), ("--report", page, ".html")):

@@ -34,10 +34,11 @@ def command(
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of folds, weights and draws, 0 to 2^32 - 1.")] = 0,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Say how well synthetic pictures are told from photographs.
+    """Say how well pictures can be told from photographs.
 
-    The network is cross-validated over whole pictures on statistics of tiles: 50 % means that it cannot. The table says
-    what it looked at: the accuracy lost when these statistics are shuffled.
+    A small network learns to tell a data set's blurred pictures from photographs by statistics of tiles, cross-
+    validated over whole pictures: 50 % means that it cannot. The table says what it looked at: the accuracy lost
+    when these statistics are shuffled.
     """
     if not 0 <= seed < 2**32:
         raise InvalidValueError(f"--seed must be 0 to 2^32 - 1, got {seed}.")

@@ -19,7 +19,6 @@ TILE_PX = 128
 ANGLES = 16
 """Directions in which cepstrum and spectrum are sampled, over half a turn."""
 _LAGS_PX = np.arange(1.0, 61.0)
-_FREQUENCIES = np.geomspace(1.5, 62.0, 18)  # in cycles per tile
 _LEAST_CONTRAST = 10.0 / 255.0  # standard deviation of luma within a tile; below it there is nothing to read
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BATCH = 128
@@ -41,12 +40,9 @@ def readable(tiles: Floats) -> NDArray[np.bool_]:
     return np.asarray(tiles.std(axis=(1, 2)) >= _LEAST_CONTRAST)
 
 
-@lru_cache(maxsize=2)
-def _polar(radii: tuple[float, ...], width: int) -> tuple[NDArray[np.int64], Floats]:
-    """Places in a flattened ``[128, width]`` array of period 128, and weights, of bilinear samples at polar points.
-
-    With a width of 65 it is the half of a spectrum that the FFT of real numbers gives; the other half mirrors it.
-    """
+@lru_cache(maxsize=1)
+def _polar(radii: tuple[float, ...]) -> tuple[NDArray[np.int64], Floats]:
+    """Places in a flattened array ``[128, 128]`` of that period, and weights, of bilinear samples at polar points."""
     angle = np.pi * np.arange(ANGLES)[:, None] / ANGLES
     x, y = np.array(radii) * np.cos(angle), np.array(radii) * np.sin(angle)
     corners, weights = [], []
@@ -54,20 +50,18 @@ def _polar(radii: tuple[float, ...], width: int) -> tuple[NDArray[np.int64], Flo
         for down in (0, 1):
             column, row = np.floor(x).astype(int) + right, np.floor(y).astype(int) + down
             weights.append((1 - np.abs(x - column)) * (1 - np.abs(y - row)))
-            column, row = column % TILE_PX, row % TILE_PX
-            mirrored = column >= width
-            column, row = np.where(mirrored, -column % TILE_PX, column), np.where(mirrored, -row % TILE_PX, row)
-            corners.append(row * width + column)
+            corners.append(row % TILE_PX * TILE_PX + column % TILE_PX)
     return np.stack(corners, -1), np.stack(weights, -1).astype(np.float32)
 
 
 def blur_features(tiles: Floats) -> Floats:
-    r"""``[N, 16, 78]`` cepstrum and log spectrum of tiles along 16 directions.
+    r"""``[N, 16, 60]`` cepstrum of tiles along 16 directions, at lags of 1 to 60 px.
 
     The logarithm of the spectrum turns a convolution into a sum, :math:`\log|X|^2 + \log|K|^2`, and its transform, the
     cepstrum, collects the ripples of a kernel's spectrum at lags as long as the kernel: a straight motion of L px
     has a dip L px from the middle, along its direction. Tiles are standardized (brightness and contrast are no blur)
-    and windowed. Lags of 1 to 60 px, weighted by their root, then 18 frequencies.
+    and windowed, lags weighted by their root. The spectrum itself is not used: how fast it falls says as much of the
+    scene as of its blur.
 
     Source: Yitzhaky and Kopeika, "Identification of Blur Parameters from Motion Blurred Images", Graphical Models and
     Image Processing 59, 1997.
@@ -82,20 +76,17 @@ def blur_features(tiles: Floats) -> Floats:
         x = x / (x.std(axis=(1, 2), keepdims=True) + np.float32(0.01))
         power = np.log(np.abs(fft.rfft2(x * (hann[:, None] * hann))) ** 2 + np.float32(1.0))
         cepstrum = fft.irfft2(power, s=(TILE_PX, TILE_PX))
-        parts = []
-        for values, radii in ((cepstrum, _LAGS_PX), (power, _FREQUENCIES)):
-            places, weights = _polar(tuple(radii.tolist()), values.shape[2])
-            parts.append((values.reshape(len(x), -1)[:, places] * weights).sum(axis=-1))
-        parts[0] *= 10 * np.sqrt(_LAGS_PX)
-        found.append(np.concatenate(parts, axis=2).astype(np.float32))
-    return np.concatenate(found) if found else np.zeros((0, ANGLES, len(_LAGS_PX) + len(_FREQUENCIES)), np.float32)
+        places, weights = _polar(tuple(_LAGS_PX.tolist()))
+        sampled = (cepstrum.reshape(len(x), -1)[:, places] * weights).sum(axis=-1)
+        found.append((sampled * (10 * np.sqrt(_LAGS_PX))).astype(np.float32))
+    return np.concatenate(found) if found else np.zeros((0, ANGLES, len(_LAGS_PX)), np.float32)
 
 
 class BlurReader:
     """Posterior probabilities of the components, and the direction of motion, from :func:`blur_features`.
 
-    Two convolutions over direction (which is periodic) and lag, one over direction for the spectrum, means and maxima
-    over all directions, one hidden layer: some 80,000 weights. Turned and mirrored tiles, which only shift or reverse
+    Two convolutions over direction (which is periodic) and lag, means and maxima over all directions, one hidden layer:
+    some 75,000 weights. Turned and mirrored tiles, which only shift or reverse
     the directions, are shown at random in training.
 
     Parameters
@@ -119,21 +110,19 @@ class BlurReader:
                 super().__init__()
                 self.first = nn.Conv2d(1, 12, (3, 5), (1, 2), (0, 2))
                 self.second = nn.Conv2d(12, 24, (3, 3), (1, 2), (0, 1))
-                self.spectrum = nn.Conv1d(len(_FREQUENCIES), 24, 3)
-                self.direction = nn.Linear(24 * lags // 4 + 24, 1)
+                self.direction = nn.Linear(24 * lags // 4, 1)
                 self.head = nn.Sequential(
-                    nn.Dropout(0.3), nn.Linear(2 * (24 * lags // 4 + 24), 96), nn.ReLU(), nn.Dropout(0.3),
+                    nn.Dropout(0.3), nn.Linear(48 * lags // 4, 96), nn.ReLU(), nn.Dropout(0.3),
                     nn.Linear(96, len(COMPONENTS)),
                 )  # fmt: skip
 
             def forward(self, x: Any) -> tuple[Any, Any]:
-                c = x[:, None, :, :lags]
+                c = x[:, None]
                 for layer in (self.first, self.second):
                     c = layer(pad(c, (0, 0, 1, 1), mode="circular")).relu()
-                p = self.spectrum(pad(x[:, :, lags:].transpose(1, 2), (1, 1), mode="circular")).relu()
-                both = torch.cat([c.transpose(1, 2).flatten(2), p.transpose(1, 2)], dim=2)  # [N, angles, features]
-                pooled = torch.cat([both.mean(dim=1), both.amax(dim=1)], dim=1)
-                return self.head(pooled), self.direction(both)[..., 0]
+                along = c.transpose(1, 2).flatten(2)  # [N, angles, features]
+                pooled = torch.cat([along.mean(dim=1), along.amax(dim=1)], dim=1)
+                return self.head(pooled), self.direction(along)[..., 0]
 
         self.torch = torch
         self.seed = seed
@@ -150,11 +139,12 @@ class BlurReader:
         truth: NDArray[np.int64],
         angles_rad: NDArray[np.float64],
         held_out: NDArray[np.bool_],
+        windows: NDArray[np.int64],
         *,
         epochs: int,
         on_step: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Learn from the features of tiles with their component and direction (NaN: none), and calibrate.
+        """Learn from the features of tiles with their component, direction (NaN: none) and window, and calibrate.
 
         ``held_out`` tiles only calibrate: those of scenes that the others do not show, since the photographs are other
         scenes, too.
@@ -191,8 +181,10 @@ class BlurReader:
                     optimizer.step()
                     schedule.step()
                     on_step(epoch * each + step + 1, epochs * each)
-        logits, _ = self._outputs(features[held_out])
-        self.temperature = 1.0 / temperature_of(logits, truth[held_out])
+        groups = [held_out.nonzero()[0][windows[held_out] == window] for window in np.unique(windows[held_out])]
+        logits, _ = self._outputs(features)
+        means = np.stack([logits[group].mean(axis=0) for group in groups])
+        self.temperature = 1.0 / temperature_of(means, truth[[group[0] for group in groups]])
 
     def _outputs(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         torch = self.torch
@@ -203,14 +195,20 @@ class BlurReader:
         logits, directions = (torch.cat(values) for values in zip(*parts, strict=True))
         return np.asarray(logits, np.float64), np.asarray(directions, np.float64)
 
-    def read(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Calibrated posteriors ``[N, J]`` under equal shares, and directions ``[N]`` in radians, 0 = right."""
+    def read(
+        self, features: Floats, groups: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Calibrated posteriors ``[G, J]`` under equal shares, and directions ``[G]`` in radians, 0 = right.
+
+        A group of neighboring tiles is read together: the mean of their logits, calibrated on windows of such tiles.
+        """
         from scipy.special import softmax
 
         logits, directions = self._outputs(features)
-        share = softmax(directions, axis=1)
+        means = np.stack([logits[group].mean(axis=0) for group in groups])
+        share = softmax(np.stack([directions[group].mean(axis=0) for group in groups]), axis=1)
         turn = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
-        return np.asarray(softmax(logits / self.temperature, axis=1)), np.angle(share @ turn) / 2 % np.pi
+        return np.asarray(softmax(means / self.temperature, axis=1)), np.angle(share @ turn) / 2 % np.pi
 
     @property
     def weights(self) -> int:
@@ -220,15 +218,15 @@ class BlurReader:
 def readings_of(
     reader: BlurReader, pictures: Sequence[NDArray[np.floating]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Posteriors ``[N, J]`` of the readable tiles of pictures, weights ``[N]`` that sum to 1 for each picture,
-    directions ``[N]``, and whose picture each is."""
+    """Posteriors ``[N, J]`` of all 2 x 2 neighboring tiles of pictures of which at least two are readable, weights
+    ``[N]`` that sum to 1 for each picture, directions ``[N]``, and whose picture each is."""
     posteriors, weights, directions, owners = [], [], [], []
     for owner, picture in enumerate(pictures):
         tiles = tiles_of(picture)
-        tiles = tiles[readable(tiles)]
-        if not len(tiles):
+        groups = _neighbors(readable(tiles), picture.shape[1] // TILE_PX, picture.shape[2] // TILE_PX)
+        if not groups:
             continue
-        found, angles = reader.read(blur_features(tiles))
+        found, angles = reader.read(blur_features(tiles), groups)
         posteriors.append(found)
         directions.append(angles)
         weights.append(np.full(len(found), 1.0 / len(found)))
@@ -236,3 +234,15 @@ def readings_of(
     if not posteriors:
         return np.zeros((0, len(COMPONENTS))), np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
     return np.concatenate(posteriors), np.concatenate(weights), np.concatenate(directions), np.concatenate(owners)
+
+
+def _neighbors(clear: NDArray[np.bool_], rows: int, columns: int) -> list[NDArray[np.int64]]:
+    """Indices of the readable tiles of each 2 x 2 (less where the picture has but one row or column)."""
+    grid, found = np.arange(rows * columns).reshape(rows, columns), []
+    for row in range(max(rows - 1, 1)):
+        for column in range(max(columns - 1, 1)):
+            four = grid[row : row + 2, column : column + 2].ravel()
+            four = four[clear[four]]
+            if len(four) >= min(2, rows * columns):
+                found.append(four)
+    return found

@@ -41,7 +41,7 @@ _LEAVES_PX = 512
 _FLATS = 500
 _EPOCHS = 10
 _COMPARED_PX = 384
-_FEWEST_TILES = 20
+_FEWEST_PLACES = 8
 _SOFTER_PX = 1.0  # lenses up to so much softer are simulated: how soft a scene is says nothing of its motion
 _SPREAD = 0.1  # of a share in each round over neighboring sizes
 _SMOOTHING = 10.0  # imagined readings that hold shares the others say nothing about
@@ -197,17 +197,17 @@ def fit_photographs(
     reader = _trained_reader(camera, scenes, windows, seed, on_progress)
     pictures = [one.codes for one in photographs]
     posteriors, weights, directions, _ = readings_of(reader, pictures)
-    if len(posteriors) < _FEWEST_TILES:
+    if len(posteriors) < _FEWEST_PLACES:
         raise PictureError(
-            f"Only {len(posteriors)} tiles of {TILE_PX} px show enough contrast to read blur, at least "
-            f"{_FEWEST_TILES} are needed.",
+            f"Only {len(posteriors)} places show enough contrast to read blur, at least {_FEWEST_PLACES} are needed.",
+            why=f"It is read where two neighboring tiles of {TILE_PX} px have detail.",
             fix="Give more photographs, or ones with detail.",
         )
     prior = np.full(len(COMPONENTS), 1.0 / len(COMPONENTS))
     shares = mixture_shares(posteriors, prior, weights=weights, smoothing=_SMOOTHING, spread=similar(_SPREAD))
     how = (
-        f"inferred from {len(posteriors)} tiles of {len(photographs)} photographs: the shares under which readings of "
-        "synthetic tiles are distributed as theirs; directions and form of the paths are priors"
+        f"inferred from {len(posteriors)} places in {len(photographs)} photographs: the shares under which readings of "
+        "synthetic pictures are distributed as theirs; directions and form of the paths are priors"
     )
     text = recipe_text(
         camera,
@@ -316,7 +316,7 @@ def _trained_reader(
         Recipe.from_dict({"step": [s.to_dict() for s in camera_steps(camera, blur_steps(lens, [c.option()]))]})
         for c in COMPONENTS
     ]
-    features, truth, angles, of_scene = [], [], [], []
+    features, truth, angles, of_scene, of_window = [], [], [], [], []
     for done, one in enumerate(simulate(recipes, scenes, windows, size_px=_WINDOW_PX, seed=seed), 1):
         tiles = tiles_of(one.codes)
         tiles = tiles[readable(tiles)]
@@ -324,6 +324,7 @@ def _trained_reader(
         truth.append(np.full(len(tiles), one.which))
         angles.append(np.full(len(tiles), direction_of(one.draw)))
         of_scene.append(np.full(len(tiles), one.scene))
+        of_window.append(np.full(len(tiles), done))
         if done % 10 == 0 or done == windows:
             on_progress(Progress("simulate", done, windows))
     scene = np.concatenate(of_scene)
@@ -334,7 +335,7 @@ def _trained_reader(
             on_progress(Progress("train", done, total))
 
     reader.train(
-        np.concatenate(features), np.concatenate(truth), np.concatenate(angles), scene % 5 == 0, epochs=_EPOCHS,
-        on_step=trained,
+        np.concatenate(features), np.concatenate(truth), np.concatenate(angles), scene % 5 == 0,
+        np.concatenate(of_window), epochs=_EPOCHS, on_step=trained,
     )  # fmt: skip
     return reader

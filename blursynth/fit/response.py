@@ -68,7 +68,7 @@ def fit_curve(pairs: Sequence[tuple[float, Array, Array]]) -> tuple[float, float
     """Exponent, midtone and contrast of the curve f with ``f(k f^-1(dark)) = bright``; None if none fits within 2 %.
 
     The family is that of :class:`~blursynth.kinds.SigmoidEncode`. Since the ratios k are known, the exponent is, too
-    (brackets alone leave it open).
+    (brackets alone leave it open); a factor of the light is not, but for white, which is that of the family.
 
     Source: Mitsunaga and Nayar, "Radiometric Self Calibration", CVPR 1999.
     """

@@ -13,7 +13,7 @@ from scipy.ndimage import convolve1d
 from blursynth.core import Draw, Identity
 from blursynth.degradations import LinearMotion, RandomWalkMotion
 from blursynth.errors import MissingExtraError
-from blursynth.fit.blur_reader import ANGLES, TILE_PX, BlurReader, blur_features, readable, tiles_of
+from blursynth.fit.blur_reader import ANGLES, TILE_PX, BlurReader, _neighbors, blur_features, readable, tiles_of
 from blursynth.fit.components import COMPONENTS, FAMILIES, direction_of
 from blursynth.fit.scenes import dead_leaves
 
@@ -63,6 +63,13 @@ def test_tiles_are_the_luma_of_the_middle() -> None:
     assert readable(np.random.default_rng(0).random((1, TILE_PX, TILE_PX)).astype(np.float32)).all()
 
 
+def test_neighbors_are_read_together() -> None:
+    clear = np.array([True, False, True, False, False, True])  # two rows of three tiles
+    assert [four.tolist() for four in _neighbors(clear, 2, 3)] == [[2, 5]]
+    assert [four.tolist() for four in _neighbors(np.ones(6, bool), 2, 3)] == [[0, 1, 3, 4], [1, 2, 4, 5]]
+    assert [one.tolist() for one in _neighbors(np.ones(1, bool), 1, 1)] == [[0]]
+
+
 def test_direction_of_a_path() -> None:
     def direction(step: object) -> float:
         return direction_of(Draw((("shake", step),)))  # type: ignore[arg-type]
@@ -84,7 +91,7 @@ def test_reader_tells_long_from_short_and_their_direction() -> None:
     """Box means of two lengths in two directions, on pictures that it has not seen."""
     kinds = [j for j, c in enumerate(COMPONENTS) if c.family == "straight"]
     short, long = kinds[2], kinds[5]  # 7 to 11 px, 23 to 32 px
-    features, truth, angles, held_out = [], [], [], []
+    features, truth, angles, held_out, windows = [], [], [], [], []
     for seed in range(7):
         for component, length_px in ((short, 9), (long, 27)):
             for axis in (1, 2):
@@ -93,18 +100,20 @@ def test_reader_tells_long_from_short_and_their_direction() -> None:
                 truth.append(np.full(len(tiles), component))
                 angles.append(np.full(len(tiles), np.pi / 2 if axis == 1 else 0.0))
                 held_out.append(np.full(len(tiles), seed >= 5))
+                windows.append(np.full(len(tiles), len(windows)))
     reader = BlurReader(seed=0)
     assert reader.weights < 200_000
-    x, y, angle, test = map(np.concatenate, (features, truth, angles, held_out))
-    reader.train(x, y, angle, test, epochs=30)
-    posteriors, directions = reader.read(x[test])
+    x, y, angle, test, window = map(np.concatenate, (features, truth, angles, held_out, windows))
+    each = list(np.arange(test.sum())[:, None])
+    reader.train(x, y, angle, test, window, epochs=30)
+    posteriors, directions = reader.read(x[test], each)
     assert (posteriors.argmax(axis=1) == y[test]).mean() > 0.9
     np.testing.assert_allclose(posteriors.sum(axis=1), 1)
     apart = np.abs((directions - angle[test] + np.pi / 2) % np.pi - np.pi / 2)
     assert np.median(apart) < math.radians(10)
     again = BlurReader(seed=0)
-    again.train(x, y, angle, test, epochs=30)
-    np.testing.assert_array_equal(again.read(x[test])[0], posteriors)
+    again.train(x, y, angle, test, window, epochs=30)
+    np.testing.assert_array_equal(again.read(x[test], each)[0], posteriors)
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:

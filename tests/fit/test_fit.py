@@ -40,6 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_fit_and_realism_on_the_command_line(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small run: files become the recipe, the page needs nothing from outside, and the same seed gives the same."""
     for name, value in (("_FLATS", 60), ("_LEAVES", 4), ("_LEAVES_PX", 384), ("_EPOCHS", 6)):
