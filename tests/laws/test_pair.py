@@ -27,6 +27,7 @@ from blursynth.testing import MomentRegistration
 DRAWS, QUICK_DRAWS, REGISTERED = 200, 40, 6
 # What moves no light: noise, what undoes a sensor, compression, and brightness that both pictures of a pair clip alike.
 NOISE = {
+    bs.kinds.Gain,
     bs.kinds.Sensor,
     bs.kinds.Develop,
     bs.kinds.Jpeg,
@@ -36,10 +37,15 @@ NOISE = {
     bs.kinds.Sharpen,
 }
 # A camera's curve is undone and put back by the same numbers; here light is read by sRGB's, so that takes its place.
-CURVES = {bs.kinds.SigmoidDecode: bs.kinds.Decode(), bs.kinds.SigmoidEncode: bs.kinds.Encode()}
+CURVES = {
+    bs.kinds.SigmoidDecode: bs.kinds.Decode(),
+    bs.kinds.SigmoidEncode: bs.kinds.Encode(),
+    bs.kinds.GammaDecode: bs.kinds.Decode(),
+    bs.kinds.GammaEncode: bs.kinds.Encode(),
+}
 # `deblurgan` is off center as published: its shift must be the recorded kernel's centroid, see below.
 # Those that blur codes or another gamma's light are held in tests/recipes/test_published.py, in the space that they blur.
-IN_CODES = {"boracchi-foi", "bsrgan", "gopro-average", "lai2016", "real-esrgan"}
+IN_CODES = {"boracchi-foi", "bsrgan", "gopro", "gopro-average", "lai2016", "real-esrgan"}
 ALIGNED = [name for name in bs.recipe_names() if name not in {"deblurgan", *IN_CODES}]
 
 # Smoothing of the registration in px -> side of the window that leaves room for 4 x 4 tiles of several widths each.
@@ -252,10 +258,10 @@ def displacement_px(draw: bs.Draw, size_px: int, whole: bs.Frame) -> NDArray[np.
 
 @pytest.mark.parametrize("name", ["default", "mixed", "clean", "steady-hand", "portrait", "sharp"])
 def test_the_target_is_the_source(name: str) -> None:
-    """Code by code, whatever curve is drawn."""
+    """Code by code, whatever curve is drawn, where the sharp picture is the scene."""
     codes = np.arange(256).reshape(1, 1, 16, 16).repeat(3, axis=1) / 255
     frame = bs.Frame(codes.astype(np.float32), bs.Encoding.DISPLAY)
-    recipe = bs.load_recipe(name)
+    recipe = bs.load_recipe(name, changes={"target": "scene"})
     for index in range(5):
         draw = recipe.sample(frame, seed=0, index=index)
         assert np.array_equal(draw.target_draw()(frame).image, frame.image)

@@ -27,11 +27,13 @@ PUBLISHED = (
     "bsrgan",
     "dbgan-like",
     "deblurgan",
+    "gopro",
     "gopro-average",
     "lai2016",
     "real-esrgan",
     "realblur",
     "rsblur",
+    "sbdd",
     "unprocessing",
 )
 
@@ -56,6 +58,11 @@ ORDER = {
     "bsrgan": ["decode", "blur", "second blur", "resize", "noise", "encode", "(jpeg)", "second jpeg"],
     "lai2016": ["decode", "(stretch)", "shake", "noise", "encode"],
     "gopro-average": ["decode", "camera", "scene", "objects", "traffic", "shake", "encode"],
+    "gopro": [
+        *("decode", "camera", "scene", "objects", "traffic", "shake", "lens", "sensor", "develop", "encode", "sharpen"),
+    ],
+    # The authors' script for COCO: gamma, illumination, blur of background and objects, clipping, gamma, JPEG.
+    "sbdd": ["decode", "illumination", "objects", "traffic", "shake", "encode", "jpeg"],
 }
 
 
@@ -410,6 +417,40 @@ def test_gopro_pairs_are_shifted_by_what_the_record_says() -> None:
     assert max(shifts) > 0.25
     assert (np.array(shifts) <= np.array(recorded) + 0.01).all()
     assert max(aligned) < 0.05
+
+
+def test_gopro_has_the_same_camera_in_both_pictures() -> None:
+    """The frame in the middle has passed through it, too, and all frames have one gamma."""
+    recipe, average = bs.load_recipe("gopro"), bs.load_recipe("gopro-average")
+    assert dict(average.steps).items() <= dict(recipe.steps).items()
+    for draw in draws("gopro", 6):
+        sharp = dict(draw.target_draw().steps)
+        assert {name: sharp[name] for name in ("lens", "develop", "sharpen", "encode")} == {
+            name: draw[name] for name in ("lens", "develop", "sharpen", "encode")
+        }
+        assert sharp["sensor"].mosaic == draw["sensor"].mosaic is not None  # type: ignore[attr-defined]
+        assert sharp["shake"] == sharp["traffic"] == bs.kinds.Identity()
+
+
+def test_sbdd() -> None:
+    """Against the authors' script: gamma_factor 2.2, V * (1 + rand - .5), K = 33, files of scikit-image (quality 75)."""
+    for step in ("decode", "encode"):
+        assert only("sbdd", step) == {"kind": f"gamma_{step}", "gamma": 2.2}
+    assert ends(only("sbdd", "illumination")["gain"]) == (0.5, 1.5)
+    assert only("sbdd", "jpeg")["quality"] == 75
+    inside, clipped = 0, 0
+    for draw in draws("sbdd", 200):
+        shake = draw["shake"]
+        assert isinstance(shake, bs.kinds.GaussianProcessMotion)
+        inside += bool((np.ptp(shake.path(), axis=0) <= 33).all())
+        clipped += draw["illumination"].gain > 1  # type: ignore[attr-defined]
+    assert inside > 180
+    assert 70 < clipped < 130  # half of them
+    draw = next(draw for draw in draws("sbdd", 200) if draw["illumination"].gain > 1.3)  # type: ignore[attr-defined]
+    light = (picture().image[0] ** 2.2 * draw["illumination"].gain).clip(0, 1) ** (1 / 2.2)  # type: ignore[attr-defined]
+    sharp = draw.target_draw()
+    assert sharp["jpeg"] == draw["jpeg"]
+    assert np.abs(bs.Draw(sharp.steps[:-1])(picture()).image[0] - light).max() < 0.51 / 255
 
 
 # Rim et al. 2022: beta1 and beta2 of both cameras; each draw multiplies them by U(.5, 1.5).

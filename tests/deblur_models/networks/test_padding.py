@@ -100,7 +100,9 @@ def test_ours_mirrors_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_networks_whose_published_code_pads_nothing_say_so() -> None:
     others = [kind.kind for kind in ALL if kind.kind not in PUBLISHED]
     for kind in others:
-        with pytest.raises(InvalidValueError, match=rf"published code of {kind} does not pad images.*nafnet, srn"):
+        with pytest.raises(
+            InvalidValueError, match=rf"published code of {kind} does not pad images.*nafnet, drunet, srn"
+        ):
             NetworkRestorer(create_network(kind, "tiny"), padding="published")
     with pytest.raises(InvalidValueError, match="'mirror' or 'published', got 'zeros'"):
         NetworkRestorer(create_network("nafnet", "tiny"), padding="zeros")  # type: ignore[arg-type]
