@@ -17,6 +17,8 @@ PLACES_PX = np.linspace(-_REACH_PX, _REACH_PX, 65)
 _LEAST_STEP = 40.0 / 255.0  # contrast of an edge, so that noise and codes matter little
 _MOST_EDGES = 3000
 _SHARPEST = 0.1
+_WEAKER = 0.004
+_SIDE = 12  # samples at either end, 3 px, beyond the halo
 _LEAST_HALO = 0.03  # of the step
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -45,8 +47,8 @@ class EdgeFit:
 def edge_profiles(codes: NDArray[np.floating]) -> Array:
     """``[N, 65]`` profiles across isolated edges of luma, from 0 on the dark side to 1 on the bright one.
 
-    Edges are maxima of the gradient along its direction, with a step of at least 40 codes and flat sides: the outer
-    thirds of the profile change by less than an eighth of the step, but for halos next to it. Sampled along the
+    Edges are maxima of the gradient along its direction, with a step of at least 40 codes and flat sides: the
+    outermost 3 px of the profile change by less than an eighth of the step. Sampled along the
     gradient by cubic interpolation, and shifted so that .5 lies at 0.
 
     Parameters
@@ -76,9 +78,9 @@ def edge_profiles(codes: NDArray[np.floating]) -> Array:
     spline = spline_filter(luma, 3)
     y, x = rows[:, None] + PLACES_PX * uy[:, None], columns[:, None] + PLACES_PX * ux[:, None]
     profile = map_coordinates(spline, [y, x], order=3, prefilter=False, mode="nearest")
-    dark, bright = profile[:, :16].mean(axis=1), profile[:, -16:].mean(axis=1)
+    dark, bright = profile[:, :_SIDE].mean(axis=1), profile[:, -_SIDE:].mean(axis=1)
     step = bright - dark
-    spread = np.maximum(np.ptp(profile[:, :20], axis=1), np.ptp(profile[:, -20:], axis=1))
+    spread = np.maximum(np.ptp(profile[:, :_SIDE], axis=1), np.ptp(profile[:, -_SIDE:], axis=1))
     unclipped = (profile.min(axis=1) > 2 / 255) & (profile.max(axis=1) < 253 / 255)
     good = (step >= _LEAST_STEP) & (spread < step / 8) & unclipped
     profile = (profile[good] - dark[good, None]) / step[good, None]
@@ -122,7 +124,8 @@ def fit_edges(profiles: Array) -> EdgeFit | None:
     near = np.abs(PLACES_PX) <= 6
 
     def residual(p: Array) -> Array:
-        return (step_response(*p) - profile)[near]
+        # Strong masks of little width make the same halo as weak wide ones: of equal fits the weakest.
+        return np.append((step_response(*p) - profile)[near], _WEAKER * p[2])
 
     plain = least_squares(lambda p: residual(np.array([p[0], 1.0, 0.0])), [1.0], bounds=([0.2], [6.0]))
     best = min(

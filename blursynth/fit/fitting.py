@@ -41,10 +41,10 @@ _LEAVES_PX = 512
 _FLATS = 500
 _EPOCHS = 10
 _COMPARED_PX = 384
-_FEWEST_PLACES = 8
+_FEWEST_PLACES = 4
 _SOFTER_PX = 1.0  # lenses up to so much softer are simulated: how soft a scene is says nothing of its motion
-_SPREAD = 0.1  # of a share in each round over neighboring sizes
-_SMOOTHING = 10.0  # imagined readings that hold shares the others say nothing about
+_SPREAD = 0.2  # of a share in each round over neighboring sizes
+_SMOOTHING = 0.03  # imagined readings per reading, which hold shares that the others say nothing about
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,9 @@ def fit_photographs(
             fix="Give more photographs, or ones with detail.",
         )
     prior = np.full(len(COMPONENTS), 1.0 / len(COMPONENTS))
-    shares = mixture_shares(posteriors, prior, weights=weights, smoothing=_SMOOTHING, spread=similar(_SPREAD))
+    shares = mixture_shares(
+        posteriors, prior, weights=weights, smoothing=_SMOOTHING * len(posteriors), spread=similar(_SPREAD)
+    )
     how = (
         f"inferred from {len(posteriors)} places in {len(photographs)} photographs: the shares under which readings of "
         "synthetic pictures are distributed as theirs; directions and form of the paths are priors"

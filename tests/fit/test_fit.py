@@ -73,7 +73,7 @@ def test_fit_and_realism_on_the_command_line(photos: Path, tmp_path: Path, monke
     assert result.exit_code == 0, result.output
     assert re.search(r"\d % of tiles told apart \(95 % interval", result.output)
     # Pictures against themselves as a data set: the very same photographs are on both sides.
-    assert run("generate", photos, tmp_path / "set", "-n", 8, "--size", 256, "-r", "clean", "-w", 1).exit_code == 0
+    assert run("generate", photos, tmp_path / "set", "-n", 8, "--size", 100, "-r", "clean", "-w", 1).exit_code == 0
     result = run("realism", tmp_path / "set", photos)
     assert result.exit_code == 0, result.output
 
