@@ -290,12 +290,19 @@ def _paths(path: str | Path) -> tuple[Path, Path]:
     return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")
 
 
+def _names_for(path: Path) -> tuple[str, ...]:
+    """Networks that ship which a path may name: none, unless it is a bare name."""
+    return shipped.shipped_names() if path == Path(path.name) else ()
+
+
 def _found(path: Path) -> tuple[Path, Path]:
     if path.is_dir():
         for name in ("best", "last"):
             weights, beside = _paths(path / name)
             if beside.exists():
                 return weights, beside
+        if path.name in _names_for(path):  # a folder of photographs, not a run
+            return _paths(shipped.shipped_network(path.name))
         raise DatasetError(
             f"{path}: holds no checkpoint (best.json or last.json).",
             fix="Give a run directory, or the .safetensors file of a network.",
@@ -312,7 +319,7 @@ def _found(path: Path) -> tuple[Path, Path]:
                 f"{path}: is not a checkpoint of deblur_models.",
                 fix="Give a run directory, or the .safetensors file of a network.",
             )
-        names = shipped.shipped_names() if path == Path(path.name) else ()
+        names = _names_for(path)
         if path.name in names:
             return _paths(shipped.shipped_network(path.name))
         fix = did_you_mean(path.name, names) if names else ""

@@ -316,6 +316,13 @@ def test_networks_that_ship_are_found_by_name(
         load_network("photograph")
     with pytest.raises(DatasetError, match=r"there is no such checkpoint\.$"):
         load_network("runs/photograph")  # a path is no name
+    (tmp_path / "photographs").mkdir()  # as `make photographs` makes it: no run
+    assert load_network("photographs").config == network.config
+    save_network(create_network("nafnet", "tiny", width=8), tmp_path / "photographs/best")
+    assert load_network("photographs").config.to_dict()["width"] == 8  # what is there comes first
+    for file in (tmp_path / "photographs").iterdir():
+        file.unlink()
+    (tmp_path / "photographs").rmdir()
     save_network(create_network("nafnet", "tiny", width=8), tmp_path / "photographs")
     assert load_network("photographs").config.to_dict()["width"] == 8  # what is there comes first
     damaged = tmp_path / "weights/photographs.safetensors"
