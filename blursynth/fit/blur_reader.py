@@ -16,7 +16,7 @@ from blursynth.fit.mixture import temperature_of
 __all__ = ["ANGLES", "TILE_PX", "BlurReader", "blur_features", "readable", "readings_of", "tiles_of"]
 
 TILE_PX = 128
-ANGLES = 16
+ANGLES = 32
 """Directions in which cepstrum and spectrum are sampled, over half a turn."""
 _LAGS_PX = np.arange(1.0, 61.0)
 _LEAST_CONTRAST = 10.0 / 255.0  # standard deviation of luma within a tile; below it there is nothing to read
@@ -55,7 +55,7 @@ def _polar(radii: tuple[float, ...]) -> tuple[NDArray[np.int64], Floats]:
 
 
 def blur_features(tiles: Floats) -> Floats:
-    r"""``[N, 16, 60]`` cepstrum of tiles along 16 directions, at lags of 1 to 60 px.
+    r"""``[N, 32, 60]`` cepstrum of tiles along 32 directions, at lags of 1 to 60 px.
 
     The logarithm of the spectrum turns a convolution into a sum, :math:`\log|X|^2 + \log|K|^2`, and its transform, the
     cepstrum, collects the ripples of a kernel's spectrum at lags as long as the kernel: a straight motion of L px
