@@ -84,10 +84,12 @@ def test_photographs_are_taken_out_of_packages(
 def test_the_network_of_a_run_ships_in_half_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.delenv("BLURSYNTH_REAL_DATA", raising=False)
     ship = script_of("ship_network")
     monkeypatch.setattr(ship, "FOLDER", tmp_path / "weights")
     network = create_network("nafnet", "tiny", width=8)
-    save_network(network, tmp_path / "run/best", step=7, configuration={"seed": 1}, license="unknown")
+    save_network(network, tmp_path / "run/last", step=7, configuration={"seed": 1}, license="unknown")
     ship.main(tmp_path / "run", "photographs")
     manifest = load_checkpoint(tmp_path / "weights/photographs").manifest
     assert (manifest["stored"], manifest["step"], manifest["configuration"]) == ("float16", 7, {"seed": 1})

@@ -97,7 +97,7 @@ def test_a_batch_of_a_recipe_never_waits() -> None:
         assert pair.blurred.image.device == pair.sharp.image.device == CUDA
         assert sum(device.waits.values()) <= waits
         assert sum(device.launches.values()) <= 24, device.launches
-        assert sum(device.operations.values()) < 1300, device.operations  # both pictures pass through the camera
+        assert sum(device.operations.values()) < 1700, device.operations  # both pictures pass through the camera
         # By way of pinned memory; but for the picture, and two tables that are sent once.
         assert device.sent - 3 <= device.pinned
 

@@ -54,9 +54,14 @@ def srn(x: Array) -> Array:
     return np.pad(x, ((0, 720 - x.shape[0]), (0, 1280 - x.shape[1]), (0, 0)), mode="edge")
 
 
+def drunet(x: Array) -> Array:
+    """models/network_unet.py, forward: ReplicationPad2d to multiples of 8, for three halvings; tiny halves twice."""
+    return np.pad(x, [(0, int(np.ceil(n / 4) * 4 - n)) for n in x.shape[:2]] + [(0, 0)], mode="edge")
+
+
 PUBLISHED: dict[str, Callable[[Array], Array]] = {
     "nafnet": nafnet, "restormer": restormer, "swinir": swinir, "deepdeblur": deepdeblur, "deblurgan_v2": deblurgan_v2,
-    "srn": srn,
+    "srn": srn, "drunet": drunet,
 }  # fmt: skip
 
 
