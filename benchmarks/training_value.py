@@ -572,10 +572,11 @@ def _mean(runs: Sequence[Mapping[str, Any]], pair: str, seed: int) -> float:
 def section(title: str, results: Sequence[Mapping[str, Any]]) -> str:
     """A part of BENCHMARKS.md."""
     precision = "bfloat16" if bfloat16() else "float32"
+    seeds = len({result["seed"] for result in results})
     return (
         f"## {title}\n\n{machine()}; {version('torch')}, {precision}. A `drunet` of size `small`, {STEPS} steps of "
         f"{BATCH} patches of {PATCH_PX} px, {PAIRS} pairs from {len(photographs())} photographs, "
-        f"{len({result['seed'] for result in results})} seeds. Gain in dB on real pairs, mean of the seeds (least .. "
+        f"{seeds} seed{'s' * (seeds > 1)}. Gain in dB on real pairs, mean of the seeds (least .. "
         f"greatest): {protocol()} Then PSNR of what becomes of sharp pictures against themselves, the median PSNR of "
         "the pairs, and minutes of one core. * Recipes were tuned with these in sight.\n\n"
         f"{report(results)}"
