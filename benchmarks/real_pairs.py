@@ -67,7 +67,7 @@ def score(shown: Tensor, pair: RealPair) -> float:
 def protocol() -> str:
     """How they are measured, in a sentence."""
     return (
-        "GoPro Flower (two pairs: averaged in light and in gamma) and Istanbul as they are; Levin: 2 pictures by 8 "
+        "GoPro Flower (two pairs: averaged in codes and in light) and Istanbul as they are; Levin: 2 pictures by 8 "
         f"real shakes, aligned by up to {ALIGN_PX} px with {BORDER_PX} px cut off."
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blursynth.errors import require
 from blursynth.fit.components import COMPONENTS
 from blursynth.fit.mixture import temperature_of
+from blursynth.physics.color import LUMA
 
 __all__ = ["ANGLES", "TILE_PX", "BlurReader", "blur_features", "readable", "readings_of", "tiles_of"]
 
@@ -20,7 +21,7 @@ ANGLES = 32
 """Directions in which cepstrum and spectrum are sampled, over half a turn."""
 _LAGS_PX = np.arange(1.0, 61.0)
 _LEAST_CONTRAST = 10.0 / 255.0  # standard deviation of luma within a tile; below it there is nothing to read
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA, np.float32)
 _BATCH = 128
 
 Floats = NDArray[np.float32]

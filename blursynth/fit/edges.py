@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.physics.color import LUMA
+
 __all__ = ["EdgeFit", "edge_profiles", "fit_edges", "step_response"]
 
 Array = NDArray[np.float64]
@@ -20,7 +22,7 @@ _SHARPEST = 0.1
 _WEAKER = 0.004
 _SIDE = 12  # samples at either end, 3 px, beyond the halo
 _LEAST_HALO = 0.03  # of the step
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA = np.array(LUMA)
 
 
 @dataclass(frozen=True)

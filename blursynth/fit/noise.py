@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
+from blursynth.physics.color import LUMA
 
 __all__ = ["LEVELS", "NoiseStatistics", "measure_noise"]
 
@@ -22,7 +23,7 @@ _FEWEST = 4
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 """Rows and columns between the pixels whose correlation is measured."""
 
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA = np.array(LUMA)
 
 
 @dataclass(frozen=True)

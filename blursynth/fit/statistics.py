@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.physics.color import LUMA
+
 __all__ = ["GROUPS", "STATISTICS_TILE_PX", "mean_spectrum", "tile_statistics"]
 
 Array = NDArray[np.float64]
 
 STATISTICS_TILE_PX = 64
 _BANDS = 10  # of spatial frequency, equal steps up to half a cycle per px
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA, np.float32)
 
 GROUPS: Mapping[str, slice] = {
     "brightness and contrast": slice(0, 2),
