@@ -1,8 +1,8 @@
 """What a network learns from blur: one small network and budget, the pairs of each engine, real photographs to test it.
 
 ``python benchmarks/training_value.py`` trains and writes one table and one JSON file; ``python benchmarks/run.py
-training_value`` does the same for BENCHMARKS.md. A run takes about five minutes of one core that multiplies bfloat16,
-and there is one per engine and seed; runs lie in ``benchmarks/output/training_value`` and are not repeated. It needs the
+training_value`` does the same for BENCHMARKS.md. A run takes about five minutes of one core that multiplies bfloat16;
+there is one per engine and seed; runs lie in ``benchmarks/output/training_value`` and are not repeated. It needs the
 photographs of ``make photographs``, and the real pairs in the folder that ``BLURSYNTH_REAL_DATA`` names.
 
 No network is trained on the real pairs except that of the upper bound, which sees their other halves. Recipes were

@@ -138,9 +138,9 @@ def test_a_draw_blurs_again_by_the_geometry_of_the_batch(photos: Path, depth: Pa
     """What re-blurring needs of depth and place is there: the sharp picture blurred again is the blurred one."""
     for there in (True, False):
         source = on_the_fly(photos, "clean", on_device=there)
-        batch = batch_of([Augmented(source.sample(i), 0) for i in range(8)])
+        batch = batch_of([Augmented(source.sample(i), 0) for i in range(4, 8)])
         assert ReBlur()(batch.sharp, batch) < 0.5 / 255  # what rounding leaves
-        assert ReBlur()(batch.blurred, batch) > 0.75 / 255
+        assert ReBlur()(batch.blurred, batch) > 1 / 255
     deep = batch_of([Augmented(on_the_fly(photos, "portrait", depth).sample(0), 0)])
     assert deep.geometry[0] is not None
     assert deep.geometry[0].depth_m is not None
