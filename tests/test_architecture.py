@@ -25,7 +25,7 @@ ALLOWED = {
     "physics": {"frame", "errors"},
     "backends": {"physics", "frame", "errors"},
     # Pictures are made smaller in linear light as they are read.
-    "io": {"backends", "frame", "records", "errors"},
+    "io": {"backends", "physics", "frame", "records", "errors"},
     "cameras": {"core", "physics", "io", "records", "errors"},
     "degradations": {"core", "backends", "physics", "io", "records", "frame", "errors"},
     # It draws records of sensors from profiles, and knows the kinds that ship where none are named.

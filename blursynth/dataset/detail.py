@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from blursynth.backends import for_array
 from blursynth.frame import Encoding
+from blursynth.physics.color import LUMA
 
 __all__ = ["detail_of"]
 
-LUMA = (0.299, 0.587, 0.114)  # of Rec. 601
 MIDDLE_GREY = 0.18  # of white: what a meter makes of the mean of a scene
 
 

@@ -13,16 +13,9 @@ from numpy.typing import NDArray
 from blursynth.io.decoders import open_picture, quiet
 from blursynth.io.folders import expanded
 from blursynth.io.pictures import read_header
+from blursynth.physics.jpeg import LUMA_TABLE, quantization_table
 
 __all__ = ["PhotoFile", "jpeg_quality", "read_photo_file"]
-
-# The table of luma that Annex K of the JPEG standard suggests, in rows; libjpeg scales it by the quality.
-_LUMA_TABLE = np.array([
-    [16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55],
-    [14, 13, 16, 24, 40, 57, 69, 56], [14, 17, 22, 29, 51, 87, 80, 62],
-    [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
-    [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
-])  # fmt: skip
 
 _SUBSAMPLINGS = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}  # columns and rows of luma per sample of chroma
 
@@ -72,15 +65,13 @@ class PhotoFile:
 def jpeg_quality(table: NDArray[np.integer]) -> tuple[int, bool]:
     """libjpeg's quality whose table of luma is nearest to ``table`` ``[8, 8]``, and whether the two are equal.
 
-    ``T_q = clip(floor((s T + 50) / 100), 1, 255)`` with T of Annex K and ``s = 5000 / q`` below 50, else
-    ``200 - 2 q``. Nearest means the smallest mean difference of logarithms, since encoders scale their tables.
+    Nearest means the smallest mean difference of logarithms, since encoders scale their tables.
 
-    >>> jpeg_quality(np.clip((_LUMA_TABLE * 20 + 50) // 100, 1, 255))
+    >>> jpeg_quality(quantization_table(LUMA_TABLE, 90))
     (90, True)
     """
     qualities = np.arange(1, 101)
-    scale = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)[:, None, None]
-    known = np.clip((scale * _LUMA_TABLE + 50) // 100, 1, 255)
+    known = np.stack([quantization_table(LUMA_TABLE, int(quality)) for quality in qualities])
     apart = np.abs(np.log(known) - np.log(np.clip(table, 1, 65535))).mean(axis=(1, 2))
     best = int(np.argmin(apart[::-1]))  # of equal tables the highest quality
     return int(qualities[::-1][best]), bool(apart[::-1][best] == 0)

@@ -16,20 +16,12 @@ from numpy.typing import NDArray
 
 from blursynth.backends.torch.codes import codes_there, values_there
 from blursynth.backends.torch.tensors import sent
+from blursynth.physics.jpeg import CHROMA_TABLE, LUMA_TABLE, quantization_table
 
 __all__ = ["jpeg_codes", "jpeg_values"]
 
 Tensor = torch.Tensor
 
-_LUMA = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-_CHROMA = (
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99,
-    99, 99, 99, *(99,) * 32,
-)  # fmt: skip
 _FACTORS = {"444": (1, 1), "422": (1, 2), "420": (2, 2)}
 """How many rows and columns share a chroma sample."""
 
@@ -66,7 +58,8 @@ def jpeg_codes(codes: Tensor, quality: Sequence[int], subsampling: str, corner_p
     columns = _sent(np.clip(np.arange(wide) - corner[:, 1:], 0, width - 1), codes)
     which = torch.arange(batch, device=codes.device)[:, None, None]
     planes = codes.movedim(1, 3)[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).to(torch.int32)
-    tables = _sent(np.stack([[_table(q, plane) for plane in range(min(channels, 2))] for q in quality]), codes)
+    standard = (LUMA_TABLE, CHROMA_TABLE)[:channels]
+    tables = _sent(np.stack([[quantization_table(table, q) for table in standard] for q in quality]), codes)
     if channels == 1:
         made = _coded(planes, tables[:, :1])
     else:
@@ -94,14 +87,6 @@ def jpeg_values(
 
 def _sent(values: NDArray[np.int64], like: Tensor) -> Tensor:
     return sent(torch.from_numpy(np.ascontiguousarray(values)), like.device)
-
-
-@cache
-def _table(quality: int, plane: int) -> NDArray[np.int64]:
-    """``[8, 8]`` steps of the quantization, as libjpeg scales the standard's."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table = np.array((_LUMA, _CHROMA)[plane], np.int64).reshape(8, 8)
-    return np.clip((table * scale + 50) // 100, 1, 255)
 
 
 @cache
