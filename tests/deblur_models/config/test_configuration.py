@@ -257,7 +257,7 @@ def test_another_kind_of_network_replaces_its_table() -> None:
     assert made.network == load_configuration(SMALL, {"network": {"kind": "nafnet"}}).network
     for changes in ({"network.width": 8, "network.kind": "nafnet"}, {"network.kind": "nafnet", "network.width": 8}):
         assert load_configuration("small", changes).network.fields()["width"] == 8
-    same = load_configuration("small", {"network.kind": "attention_unet"})
+    same = load_configuration("small", {"network.kind": "drunet"})
     assert same.network == load_configuration("small").network
     other = load_configuration(
         EVERYTHING, {"adversarial.discriminator.kind": "patchgan", "schedule.kind": "cosine", "optimizer.kind": "adamw"}
