@@ -1,4 +1,4 @@
-"""The training configuration ``small``: held-out photographs, and what little it does to real ones.
+"""The training configuration ``small``: held-out photographs, and real ones.
 
 Takes long on few cores, so that ``make bench`` leaves it out: ``python benchmarks/run.py training``. Runs
 lie in ``benchmarks/output/training`` and go on where they were stopped. Real photographs are used where
@@ -69,7 +69,7 @@ def shipped(pairs: list[RealPair]) -> str:
     header = ["`small`", "min", "blurred dB", "restored dB", "gain", "SSIM blurred", "restored", "no harm dB"]
     return (
         f"### The configuration that ships\n\n`deblur train small --out run/ --seed N`, {cores()} cores; held-out "
-        "photographs with blur of the recipe `steady-hand`; no harm: PSNR of what the network makes of the two sharp "
+        "photographs with blur of the recipe `default`; no harm: PSNR of what the network makes of the two sharp "
         f"held-out photographs against themselves; real pairs: gain in dB. {protocol() if pairs else ''}\n\n"
         f"{table([*header, *groups(pairs)], rows)}\n\nOf a step, {100 * data / (data + network):.0f} % went into "
         f"reading and blurring (each patch is shown {_reuse()} times), the rest into the network."
