@@ -42,7 +42,7 @@ def command(
     windows: Annotated[
         int,
         typer.Option("--windows", help="Simulated windows that the reader of blur learns from; more are more exact."),
-    ] = 2400,
+    ] = 3600,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the files of --out and --report.")] = False,
     quiet: arguments.Quiet = False,
 ) -> None:

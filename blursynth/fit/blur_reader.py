@@ -1,4 +1,4 @@
-"""A small network that reads the blur of a tile, trained on draws whose records hold the truth."""
+"""A small network that reads the blur of a window, trained on draws whose records hold the truth."""
 
 from __future__ import annotations
 
@@ -14,31 +14,49 @@ from blursynth.fit.components import COMPONENTS
 from blursynth.fit.mixture import temperature_of
 from blursynth.physics.color import LUMA
 
-__all__ = ["ANGLES", "TILE_PX", "BlurReader", "blur_features", "readable", "readings_of", "tiles_of"]
+__all__ = ["ANGLES", "TILE_PX", "WINDOW_PX", "BlurReader", "Windows", "blur_features", "readings_of", "windows_of"]
 
 TILE_PX = 128
+WINDOW_PX = 256
+"""Blur is read from a window: the mean over its tiles, each half over the next."""
 ANGLES = 32
-"""Directions in which cepstrum and spectrum are sampled, over half a turn."""
+"""Directions in which the cepstrum is sampled, over half a turn."""
 _LAGS_PX = np.arange(1.0, 61.0)
+_STEP_PX = TILE_PX // 2
+_SIDE = 1 + (WINDOW_PX - TILE_PX) // _STEP_PX  # tiles along a window
 _LEAST_CONTRAST = 10.0 / 255.0  # standard deviation of luma within a tile; below it there is nothing to read
+_LEAST_READABLE = 1 / 3  # of the tiles of a window
 _LUMA = np.array(LUMA, np.float32)
 _BATCH = 128
 
 Floats = NDArray[np.float32]
+Windows = tuple[NDArray[np.float16], NDArray[np.bool_]]
+"""Features ``[N, 9, 32, 60]`` of the tiles of N windows, and ``[N, 9]`` which of them are readable."""
 
 
-def tiles_of(codes: NDArray[np.floating]) -> Floats:
-    """``[N, 128, 128]`` luma tiles of a picture ``[3, H, W]`` in codes 0..1, next to one another in its middle."""
+def windows_of(codes: NDArray[np.floating]) -> Windows:
+    """The windows of a picture ``[3, H, W]`` in codes 0..1, next to one another in its middle.
+
+    A tile is readable if it shows enough contrast, of which blur itself takes little, and a window if a third of its
+    tiles are. Smaller pictures of 128 px and more are one window with fewer tiles.
+    """
     luma = np.tensordot(_LUMA, codes.astype(np.float32), 1)
-    rows, columns = luma.shape[0] // TILE_PX, luma.shape[1] // TILE_PX
-    top, left = (luma.shape[0] - rows * TILE_PX) // 2, (luma.shape[1] - columns * TILE_PX) // 2
-    cut = luma[top : top + rows * TILE_PX, left : left + columns * TILE_PX]
-    return cut.reshape(rows, TILE_PX, columns, TILE_PX).transpose(0, 2, 1, 3).reshape(-1, TILE_PX, TILE_PX)
-
-
-def readable(tiles: Floats) -> NDArray[np.bool_]:
-    """Which tiles show enough contrast for their blur to be seen; blur itself takes little of it."""
-    return np.asarray(tiles.std(axis=(1, 2)) >= _LEAST_CONTRAST)
+    top, left = ((size - TILE_PX) % _STEP_PX // 2 for size in luma.shape)
+    tiles = np.lib.stride_tricks.sliding_window_view(luma, (TILE_PX, TILE_PX))[top::_STEP_PX, left::_STEP_PX]
+    rows, columns = tiles.shape[:2]
+    clear = tiles.std(axis=(2, 3)) >= _LEAST_CONTRAST
+    features = blur_features(tiles.reshape(-1, TILE_PX, TILE_PX)).reshape(rows, columns, ANGLES, -1)
+    step = _SIDE - 1
+    corners = [(r, c) for r in range(0, max(rows - step, 1), step) for c in range(0, max(columns - step, 1), step)]
+    found = np.zeros((len(corners), _SIDE, _SIDE, *features.shape[2:]), np.float16)
+    readable = np.zeros((len(corners), _SIDE, _SIDE), np.bool_)
+    for at, (r, c) in enumerate(corners):
+        inside = clear[r : r + _SIDE, c : c + _SIDE]
+        if inside.mean() >= _LEAST_READABLE:
+            readable[at, : inside.shape[0], : inside.shape[1]] = inside
+            found[at, : inside.shape[0], : inside.shape[1]] = features[r : r + _SIDE, c : c + _SIDE]
+    chosen = readable.any(axis=(1, 2))
+    return found[chosen].reshape(-1, _SIDE**2, *features.shape[2:]), readable[chosen].reshape(-1, _SIDE**2)
 
 
 @lru_cache(maxsize=1)
@@ -84,11 +102,11 @@ def blur_features(tiles: Floats) -> Floats:
 
 
 class BlurReader:
-    """Posterior probabilities of the components, and the direction of motion, from :func:`blur_features`.
+    """Posterior probabilities of the components, from the mean :func:`blur_features` of a window.
 
-    Two convolutions over direction (which is periodic) and lag, means and maxima over all directions, one hidden layer:
-    some 75,000 weights. Turned and mirrored tiles, which only shift or reverse
-    the directions, are shown at random in training.
+    The mean over overlapping tiles (Welch's) leaves what they share: their blur. Three convolutions over direction
+    (which is periodic) and lag, means and maxima over directions, one hidden layer: some 66,000 weights. Turned and
+    mirrored windows, which only shift or reverse the directions, and means of fewer tiles are shown in training.
 
     Parameters
     ----------
@@ -104,26 +122,26 @@ class BlurReader:
     def __init__(self, seed: int) -> None:
         torch = require("torch", extra="torch", purpose="Reading blur")
         nn, pad = torch.nn, torch.nn.functional.pad
-        lags = len(_LAGS_PX)
 
         class Network(nn.Module):  # type: ignore[name-defined,misc]
             def __init__(self) -> None:
                 super().__init__()
-                self.first = nn.Conv2d(1, 12, (3, 5), (1, 2), (0, 2))
-                self.second = nn.Conv2d(12, 24, (3, 3), (1, 2), (0, 1))
-                self.direction = nn.Linear(24 * lags // 4, 1)
+                self.layers = nn.ModuleList([
+                    nn.Conv2d(1, 16, (3, 5), (1, 2), (0, 2)),
+                    nn.Conv2d(16, 32, 3, 2, (0, 1)),
+                    nn.Conv2d(32, 32, 3, 2, (0, 1)),
+                ])  # fmt: skip
                 self.head = nn.Sequential(
-                    nn.Dropout(0.3), nn.Linear(48 * lags // 4, 96), nn.ReLU(), nn.Dropout(0.3),
+                    nn.Dropout(0.3), nn.Linear(64 * -(-len(_LAGS_PX) // 8), 96), nn.ReLU(), nn.Dropout(0.3),
                     nn.Linear(96, len(COMPONENTS)),
                 )  # fmt: skip
 
-            def forward(self, x: Any) -> tuple[Any, Any]:
+            def forward(self, x: Any) -> Any:
                 c = x[:, None]
-                for layer in (self.first, self.second):
+                for layer in self.layers:
                     c = layer(pad(c, (0, 0, 1, 1), mode="circular")).relu()
-                along = c.transpose(1, 2).flatten(2)  # [N, angles, features]
-                pooled = torch.cat([along.mean(dim=1), along.amax(dim=1)], dim=1)
-                return self.head(pooled), self.direction(along)[..., 0]
+                along = c.transpose(1, 2).flatten(2)  # [N, directions, features]
+                return self.head(torch.cat([along.mean(dim=1), along.amax(dim=1)], dim=1))
 
         self.torch = torch
         self.seed = seed
@@ -136,114 +154,81 @@ class BlurReader:
 
     def train(
         self,
-        features: Floats,
+        windows: Windows,
         truth: NDArray[np.int64],
-        angles_rad: NDArray[np.float64],
         held_out: NDArray[np.bool_],
-        windows: NDArray[np.int64],
         *,
         epochs: int,
         on_step: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Learn from the features of tiles with their component, direction (NaN: none) and window, and calibrate.
+        """Learn from windows with their components, and calibrate.
 
-        ``held_out`` tiles only calibrate: those of scenes that the others do not show, since the photographs are other
-        scenes, too.
+        ``held_out`` windows only calibrate: those of scenes that the others do not show, since the photographs are
+        other scenes, too.
         """
         torch, functional = self.torch, self.torch.nn.functional
         rng = np.random.Generator(np.random.Philox(key=[self.seed, 1]))
-        learn = np.flatnonzero(~held_out)
-        self.mean, self.deviation = features[learn].mean(axis=(0, 1)), features[learn].std(axis=(0, 1)) + 1e-3
-        x = (features - self.mean) / self.deviation
-        moved = np.isfinite(angles_rad)
-        bins = np.rint(np.where(moved, angles_rad, 0.0) % np.pi * ANGLES / np.pi).astype(np.int64) % ANGLES
-        each = max(1, len(learn) // _BATCH)
+        features, readable = windows[0][~held_out], windows[1][~held_out]
+        right = truth[~held_out]
+        whole = _mean(features, readable)
+        self.mean, self.deviation = whole.mean(axis=(0, 1)), whole.std(axis=(0, 1)) + np.float32(1e-3)
+        each = max(1, len(right) // _BATCH)
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=2e-3, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * each + 1)
         self.network.train()
         with torch.random.fork_rng(devices=[]):  # dropout
             torch.manual_seed(self.seed + 1)
             for epoch in range(epochs):
-                order = rng.permutation(learn)
+                order = rng.permutation(len(right))
                 for step in range(each):
                     chosen = order[step * _BATCH : (step + 1) * _BATCH]
-                    part, angle = x[chosen], bins[chosen]
+                    fewer = readable[chosen] & (rng.random((len(chosen), 1)) * 0.8 > rng.random(readable[chosen].shape))
+                    fewer = np.where(fewer.any(axis=1, keepdims=True), fewer, readable[chosen])
+                    x = (_mean(features[chosen], fewer) - self.mean) / self.deviation
                     if rng.random() < 0.5:
-                        part, angle = np.roll(part[:, ::-1], 1, axis=1), -angle
-                    turn = int(rng.integers(ANGLES))
-                    part, angle = np.roll(part, turn, axis=1), (angle + turn) % ANGLES
-                    logits, directions = self.network(torch.from_numpy(np.ascontiguousarray(part)))
-                    loss = functional.cross_entropy(logits, torch.from_numpy(truth[chosen]))
-                    if (m := moved[chosen]).any():
-                        right = torch.from_numpy(angle[m])
-                        loss = loss + 0.2 * functional.cross_entropy(directions[torch.from_numpy(m)], right)
+                        x = np.roll(x[:, ::-1], 1, axis=1)
+                    x = np.ascontiguousarray(np.roll(x, int(rng.integers(ANGLES)), axis=1))
+                    loss = functional.cross_entropy(self.network(torch.from_numpy(x)), torch.from_numpy(right[chosen]))
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     optimizer.step()
                     schedule.step()
                     on_step(epoch * each + step + 1, epochs * each)
-        groups = [held_out.nonzero()[0][windows[held_out] == window] for window in np.unique(windows[held_out])]
-        logits, _ = self._outputs(features)
-        means = np.stack([logits[group].mean(axis=0) for group in groups])
-        self.temperature = 1.0 / temperature_of(means, truth[[group[0] for group in groups]])
+        logits = self._logits((windows[0][held_out], windows[1][held_out]))
+        self.temperature = 1.0 / temperature_of(logits, truth[held_out])
 
-    def _outputs(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        torch = self.torch
+    def _logits(self, windows: Windows) -> NDArray[np.float64]:
         self.network.eval()
-        x = ((features - self.mean) / self.deviation).astype(np.float32)
-        with torch.inference_mode():
-            parts = [self.network(torch.from_numpy(x[i : i + 512])) for i in range(0, max(len(x), 1), 512)]
-        logits, directions = (torch.cat(values) for values in zip(*parts, strict=True))
-        return np.asarray(logits, np.float64), np.asarray(directions, np.float64)
+        x = (_mean(*windows) - self.mean) / self.deviation
+        with self.torch.inference_mode():
+            parts = [self.network(self.torch.from_numpy(x[i : i + 512])) for i in range(0, max(len(x), 1), 512)]
+        return np.asarray(self.torch.cat(parts), np.float64)
 
-    def read(
-        self, features: Floats, groups: Sequence[NDArray[np.int64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Calibrated posteriors ``[G, J]`` under equal shares, and directions ``[G]`` in radians, 0 = right.
-
-        A group of neighboring tiles is read together: the mean of their logits, calibrated on windows of such tiles.
-        """
+    def read(self, windows: Windows) -> NDArray[np.float64]:
+        """Calibrated posteriors ``[N, J]`` under equal shares."""
         from scipy.special import softmax
 
-        logits, directions = self._outputs(features)
-        means = np.stack([logits[group].mean(axis=0) for group in groups])
-        share = softmax(np.stack([directions[group].mean(axis=0) for group in groups]), axis=1)
-        turn = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
-        return np.asarray(softmax(means / self.temperature, axis=1)), np.angle(share @ turn) / 2 % np.pi
+        return np.asarray(softmax(self._logits(windows) / self.temperature, axis=1))
 
     @property
     def weights(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
 
 
+def _mean(features: NDArray[np.float16], chosen: NDArray[np.bool_]) -> Floats:
+    """``[N, 32, 60]`` means of the features ``[N, 9, 32, 60]`` of the chosen tiles."""
+    share = (chosen / chosen.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(np.einsum("nk,nkal->nal", share, features, dtype=np.float32, casting="same_kind"))
+
+
 def readings_of(
     reader: BlurReader, pictures: Sequence[NDArray[np.floating]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Posteriors ``[N, J]`` of all 2 x 2 neighboring tiles of pictures of which at least two are readable, weights
-    ``[N]`` that sum to 1 for each picture, directions ``[N]``, and whose picture each is."""
-    posteriors, weights, directions, owners = [], [], [], []
-    for owner, picture in enumerate(pictures):
-        tiles = tiles_of(picture)
-        groups = _neighbors(readable(tiles), picture.shape[1] // TILE_PX, picture.shape[2] // TILE_PX)
-        if not groups:
-            continue
-        found, angles = reader.read(blur_features(tiles), groups)
-        posteriors.append(found)
-        directions.append(angles)
-        weights.append(np.full(len(found), 1.0 / len(found)))
-        owners.append(np.full(len(found), owner))
-    if not posteriors:
-        return np.zeros((0, len(COMPONENTS))), np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
-    return np.concatenate(posteriors), np.concatenate(weights), np.concatenate(directions), np.concatenate(owners)
-
-
-def _neighbors(clear: NDArray[np.bool_], rows: int, columns: int) -> list[NDArray[np.int64]]:
-    """Indices of the readable tiles of each 2 x 2 (less where the picture has but one row or column)."""
-    grid, found = np.arange(rows * columns).reshape(rows, columns), []
-    for row in range(max(rows - 1, 1)):
-        for column in range(max(columns - 1, 1)):
-            four = grid[row : row + 2, column : column + 2].ravel()
-            four = four[clear[four]]
-            if len(four) >= min(2, rows * columns):
-                found.append(four)
-    return found
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Posteriors ``[N, J]`` of the readable windows of pictures, and weights ``[N]`` that sum to 1 for each picture."""
+    posteriors, weights = [np.zeros((0, len(COMPONENTS)))], [np.zeros(0)]
+    for picture in pictures:
+        windows = windows_of(picture)
+        if len(windows[0]):
+            posteriors.append(reader.read(windows))
+            weights.append(np.full(len(windows[0]), 1.0 / len(windows[0])))
+    return np.concatenate(posteriors), np.concatenate(weights)

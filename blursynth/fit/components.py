@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.core import Draw
-from blursynth.degradations.motion.motion_blur import MotionBlur
 from blursynth.fit.camera import Step
 
-__all__ = ["COMPONENTS", "FAMILIES", "Component", "blur_steps", "direction_of", "similar"]
+__all__ = ["COMPONENTS", "FAMILIES", "Component", "blur_steps", "similar"]
 
 _LENGTHS_PX = (2.0, 4.0, 7.0, 11.0, 16.0, 23.0, 32.0, 45.0, 64.0)
-_LEAST_DIRECTED_PX = 4.0
-_DIAMETERS_PX = (2.0, 4.0, 7.0, 12.0)
+_CROOKED_PX = (8.0, 16.0, 24.0, 36.0, 54.0, 80.0, 120.0)  # they cover a third of their length
+_DIAMETERS_PX = (3.0, 5.0, 8.0, 12.0, 18.0)
 
 FAMILIES = ("still", "straight", "walk", "defocus")
 """No motion (the lens alone), a straight path, a path of a trembling hand, and a disc of a lens out of focus."""
@@ -45,7 +42,7 @@ class Component:
                 return {"kind": "linear_motion", "length_px": size, "angle_deg": turned}
             case "walk":
                 walk = {"centripetal": {"uniform": [0.0, 0.7]}, "big_shake": {"uniform": [0.0, 0.2]}}
-                anxious = {"anxiety": {"log_uniform": [0.0005, 0.01]}, "gaussian": {"uniform": [0.0, 10.0]}}
+                anxious = {"anxiety": {"log_uniform": [0.002, 0.008]}, "gaussian": {"uniform": [0.0, 10.0]}}
                 return {"kind": "random_walk_motion", "length_px": size, **anxious, **walk, "heading_deg": turned}
             case "defocus":
                 return {"kind": "disk_blur", "diameter_px": size}
@@ -57,7 +54,7 @@ def _bins(family: str, edges: tuple[float, ...]) -> tuple[Component, ...]:
 
 
 COMPONENTS = (
-    Component("still"), *_bins("straight", _LENGTHS_PX), *_bins("walk", _LENGTHS_PX), *_bins("defocus", _DIAMETERS_PX)
+    Component("still"), *_bins("straight", _LENGTHS_PX), *_bins("walk", _CROOKED_PX), *_bins("defocus", _DIAMETERS_PX)
 )  # fmt: skip
 
 
@@ -76,15 +73,3 @@ def blur_steps(lens_sigma_px: tuple[float, float], options: list[dict[str, Any]]
     low, high = (round(v, 3) for v in lens_sigma_px)
     lens = {"kind": "gaussian_blur", "sigma_px": {"uniform": [low, high]}}
     return [Step("lens", lens, {"sigma_px": how}), Step("shake", {"one_of": options})]
-
-
-def direction_of(draw: Draw) -> float:
-    """The direction of a draw's motion in radians from 0 to pi, 0 = right and pi / 2 = down: the longest axis of its
-    path; NaN for no motion or less than 4 px, which has no direction to be read."""
-    shake = draw["shake"]
-    if not isinstance(shake, MotionBlur) or float(getattr(shake, "length_px", 0.0)) < _LEAST_DIRECTED_PX:
-        return math.nan
-    path = shake.path()
-    path = path - path.mean(axis=0)
-    axis = np.linalg.eigh(path.T @ path)[1][:, -1]
-    return float(math.atan2(axis[1], axis[0]) % math.pi)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.errors import InvalidValueError, PictureError, RecipeError, require
-from blursynth.fit.blur_reader import TILE_PX, BlurReader, blur_features, readable, readings_of, tiles_of
-from blursynth.fit.camera import Camera, Range, camera_steps
-from blursynth.fit.components import COMPONENTS, FAMILIES, blur_steps, direction_of, similar
+from blursynth.fit.blur_reader import TILE_PX, WINDOW_PX, BlurReader, readings_of, windows_of
+from blursynth.fit.camera import Camera, camera_steps
+from blursynth.fit.components import COMPONENTS, FAMILIES, blur_steps, similar
 from blursynth.fit.compose import recipe_text
 from blursynth.fit.edges import EdgeFit, edge_profiles, fit_edges
 from blursynth.fit.mixture import mixture_shares
-from blursynth.fit.noise import NoiseStatistics, measure_noise
+from blursynth.fit.noise import NoiseBlocks, measure_noise, noise_blocks
 from blursynth.fit.photographs import Photograph, jpeg_settings, read_photographs, read_sharp
 from blursynth.fit.realism import Realism, two_sample_test
 from blursynth.fit.response import bracket_pairs, fit_curve
@@ -35,14 +35,14 @@ __all__ = ["Fit", "default_scenes", "fit_photographs", "fit_recipe", "simulated_
 
 Array = NDArray[np.float64]
 
-_WINDOW_PX = 2 * TILE_PX
-_LEAVES = 24
+_LEAVES = 7  # as many as photographs
 _LEAVES_PX = 512
 _FLATS = 500
-_EPOCHS = 10
+_EPOCHS = 25
 _COMPARED_PX = 384
 _FEWEST_PLACES = 4
-_SOFTER_PX = 1.0  # lenses up to so much softer are simulated: how soft a scene is says nothing of its motion
+_SOFTER_PX = 0.4  # lenses up to so much softer are simulated, as scenes are; softer ones look like discs
+_ROUGHNESS = (-0.2, 0.5)
 _SPREAD = 0.2  # of a share in each round over neighboring sizes
 _SMOOTHING = 0.03  # imagined readings per reading, which hold shares that the others say nothing about
 
@@ -61,8 +61,8 @@ class Fit:
         Ranges of the camera's parameters.
     shares
         ``[J]`` share of each of :data:`~blursynth.fit.components.COMPONENTS` in the recipe.
-    reader, posteriors, weights, directions
-        The network, and its readings of the photographs' tiles.
+    reader, posteriors, weights
+        The network, and its readings of the photographs' windows.
     synthetic
         Pictures ``[3, H, W]`` that the recipe makes.
     realism
@@ -82,7 +82,6 @@ class Fit:
     reader: BlurReader
     posteriors: Array
     weights: Array
-    directions: Array
     synthetic: tuple[NDArray[np.float32], ...]
     realism: Realism
     recipe_text: str
@@ -141,7 +140,7 @@ def fit_recipe(
     sharp: str | Path | Iterable[str | Path] | None = None,
     name: str = "fitted",
     seed: int = 0,
-    windows: int = 2400,
+    windows: int = 3600,
     on_progress: OnProgress = lambda progress: None,
 ) -> Fit:
     """Fit a recipe to photographs.
@@ -187,20 +186,20 @@ def fit_photographs(
     *,
     name: str = "fitted",
     seed: int = 0,
-    windows: int = 2400,
+    windows: int = 3600,
     notes: tuple[str, ...] = (),
     on_progress: OnProgress = lambda progress: None,
 ) -> Fit:
     """:func:`fit_recipe` for photographs and sharp scenes in memory."""
-    camera, measured = _measured_camera(photographs, seed, on_progress)
+    camera = _measured_camera(photographs, seed, on_progress)
     scenes = list(scenes) if scenes else default_scenes(photographs, seed)
     reader = _trained_reader(camera, scenes, windows, seed, on_progress)
     pictures = [one.codes for one in photographs]
-    posteriors, weights, directions, _ = readings_of(reader, pictures)
+    posteriors, weights = readings_of(reader, pictures)
     if len(posteriors) < _FEWEST_PLACES:
         raise PictureError(
             f"Only {len(posteriors)} places show enough contrast to read blur, at least {_FEWEST_PLACES} are needed.",
-            why=f"It is read where two neighboring tiles of {TILE_PX} px have detail.",
+            why=f"It is read in windows of {WINDOW_PX} px of which a third has detail.",
             fix="Give more photographs, or ones with detail.",
         )
     prior = np.full(len(COMPONENTS), 1.0 / len(COMPONENTS))
@@ -215,7 +214,7 @@ def fit_photographs(
         camera,
         shares,
         summary=f"Fitted to {len(photographs)} photographs: their blur, noise and compression",
-        source=f"blursynth fit, {len(photographs)} photographs, {measured}",
+        source=f"blursynth fit, {len(photographs)} photographs",
         blur=how,
     )
     recipe = _recipe_of(text, name)
@@ -225,8 +224,8 @@ def fit_photographs(
         on_fold=lambda done, total: on_progress(Progress("compare", done, total)),
     )  # fmt: skip
     return Fit(
-        name, tuple(photographs), camera, shares, reader, posteriors, weights, directions, tuple(synthetic), realism,
-        text, notes, seed,
+        name, tuple(photographs), camera, shares, reader, posteriors, weights, tuple(synthetic), realism, text,
+        notes, seed,
     )  # fmt: skip
 
 
@@ -246,14 +245,14 @@ def simulated_photographs(
     return [one.codes for one in made]
 
 
-def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: OnProgress) -> tuple[Camera, str]:
-    """Everything about the camera but its blur, and a sentence on how."""
-    measured: list[NoiseStatistics] = []
+def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: OnProgress) -> Camera:
+    """Everything about the camera but its blur."""
+    blocks: dict[int, list[NoiseBlocks]] = {}  # by the octave of their ISO, since noise is that of the cleanest
     profiles = []
     for done, one in enumerate(photographs, 1):
         codes = one.codes
-        with suppress(InvalidValueError):  # no flat place in it
-            measured.append(measure_noise(codes))
+        octave = round(math.log2(one.file.iso)) if one.file.iso else 0
+        blocks.setdefault(octave, []).append(noise_blocks(codes))
         profiles.append(edge_profiles(codes))
         on_progress(Progress("measure", done, len(photographs)))
     jpeg = jpeg_settings(photographs)
@@ -265,23 +264,21 @@ def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: 
     if curve is not None:
         how["curve"] = f"measured: {len(pairs)} pairs of one scene whose exposures EXIF states"
     camera = Camera(jpeg=jpeg, gray=gray, curve=curve, how=how)
+    measured = []
+    for alike in blocks.values():
+        with suppress(InvalidValueError):  # too few, or clipped
+            measured.append(measure_noise(alike))
     if measured:
         draws = simulate_flats(
             camera, _FLATS, seed=seed, on_made=lambda done: on_progress(Progress("measure", done, _FLATS))
         )
-        found = read_noise_parameters(draws, measured)
-        word = f"measured: flat places of {len(measured)} photographs are as noisy as simulated ones with it"
-        ranges = {name: _range(found[:, column]) for column, name in enumerate(PRIOR)}
+        found = np.array([read_noise_parameters(draws, one) for one in measured])
+        lows, highs = found[:, 0].min(axis=0).tolist(), found[:, 2].max(axis=0).tolist()
+        word = "measured: the quietest places are as noisy as simulated flats with it"
+        ranges = dict(zip(PRIOR, zip(lows, highs, strict=True), strict=True))
         camera = replace(camera, **ranges, how={**how, **dict.fromkeys(PRIOR, word)})  # type: ignore[arg-type]
     edges = fit_edges(np.concatenate(profiles))
-    return _with_edges(camera, edges), f"noise of {len(measured)} of them"
-
-
-def _range(values: Array) -> Range:
-    """The middle 80 % of the photographs, at least 5 % wide."""
-    low, high = (float(v) for v in np.quantile(values, [0.1, 0.9]))
-    middle = math.sqrt(low * high)
-    return min(low, middle / 1.025), max(high, middle * 1.025)
+    return _with_edges(camera, edges)
 
 
 def _with_edges(camera: Camera, edges: EdgeFit | None) -> Camera:
@@ -304,8 +301,10 @@ def default_scenes(photographs: Sequence[Photograph], seed: int) -> list[Frame]:
     """Bundled photographs, and dead leaves in the colors of the photographs."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 5]))
     colors = np.concatenate([one.codes.reshape(3, -1)[:, ::997].T for one in photographs])
-    leaves = [dead_leaves(rng, _LEAVES_PX, colors) for _ in range(_LEAVES)]
-    return [*bundled_scenes(2 * TILE_PX), *(Frame(one[None], Encoding.DISPLAY) for one in leaves)]
+    leaves = [
+        np.block([[dead_leaves(rng, _LEAVES_PX, colors) for _ in range(2)] for _ in range(2)]) for _ in range(_LEAVES)
+    ]
+    return [*bundled_scenes(WINDOW_PX), *(Frame(one[None], Encoding.DISPLAY) for one in leaves)]
 
 
 def _trained_reader(
@@ -318,18 +317,16 @@ def _trained_reader(
         Recipe.from_dict({"step": [s.to_dict() for s in camera_steps(camera, blur_steps(lens, [c.option()]))]})
         for c in COMPONENTS
     ]
-    features, truth, angles, of_scene, of_window = [], [], [], [], []
-    for done, one in enumerate(simulate(recipes, scenes, windows, size_px=_WINDOW_PX, seed=seed), 1):
-        tiles = tiles_of(one.codes)
-        tiles = tiles[readable(tiles)]
-        features.append(blur_features(tiles))
-        truth.append(np.full(len(tiles), one.which))
-        angles.append(np.full(len(tiles), direction_of(one.draw)))
-        of_scene.append(np.full(len(tiles), one.scene))
-        of_window.append(np.full(len(tiles), done))
+    made = simulate(recipes, scenes, windows, size_px=WINDOW_PX, seed=seed, roughness=_ROUGHNESS)
+    features, readable, truth, of_scene = [], [], [], []
+    for done, one in enumerate(made, 1):
+        found, clear = windows_of(one.codes)
+        features.append(found)
+        readable.append(clear)
+        truth += [one.which] * len(found)
+        of_scene += [one.scene] * len(found)
         if done % 10 == 0 or done == windows:
             on_progress(Progress("simulate", done, windows))
-    scene = np.concatenate(of_scene)
     reader = BlurReader(seed)
 
     def trained(done: int, total: int) -> None:
@@ -337,7 +334,7 @@ def _trained_reader(
             on_progress(Progress("train", done, total))
 
     reader.train(
-        np.concatenate(features), np.concatenate(truth), np.concatenate(angles), scene % 5 == 0,
-        np.concatenate(of_window), epochs=_EPOCHS, on_step=trained,
+        (np.concatenate(features), np.concatenate(readable)), np.array(truth), np.array(of_scene) % 5 == 0,
+        epochs=_EPOCHS, on_step=trained,
     )  # fmt: skip
     return reader

@@ -1,7 +1,8 @@
-"""Noise of photographs: its strength by intensity and color, and its correlation, from flat places."""
+"""Noise of photographs: its strength by intensity and color, and its correlation, from their quietest places."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,17 @@ from numpy.typing import NDArray
 from blursynth.errors import InvalidValueError
 from blursynth.physics.color import LUMA
 
-__all__ = ["LEVELS", "NoiseStatistics", "measure_noise"]
+__all__ = ["FLAT_SHARE", "LEVELS", "NoiseBlocks", "NoiseStatistics", "measure_noise", "noise_blocks"]
 
 Array = NDArray[np.float64]
 
-_BLOCK_PX = 16
+_BLOCK_PX = 8
 LEVELS = np.array([8.0, 24.0, 48.0, 80.0, 112.0, 144.0, 176.0, 208.0, 232.0, 247.0])
 """Edges of the intensities, in codes of 255, between which noise is measured; darker and brighter codes are clipped."""
-_FLATTEST = 0.1  # share of the blocks of an intensity that count as flat
-_ALIKE = 2.0  # times the structure of that share: as flat, since noise has a little of it, too
-_FEWEST = 4
+_QUIETEST = 0.05  # quantile of the variances of flat blocks
+_FEWEST = 5  # blocks below that quantile
+FLAT_SHARE = 0.2
+"""Share of the blocks of photographs that are taken for flat: right for sharp and for moved pictures of known noise."""
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
 """Rows and columns between the pixels whose correlation is measured."""
 
@@ -28,17 +30,17 @@ _LUMA = np.array(LUMA)
 
 @dataclass(frozen=True)
 class NoiseStatistics:
-    """Noise of one picture, in codes of 255.
+    """Noise of pictures, in codes of 255.
 
     Parameters
     ----------
     luma_codes, chroma_codes
         ``[L]`` standard deviations of luma, and of B - Y and R - Y together, at the intensities between
-        :data:`LEVELS`; NaN where there are too few flat places.
+        :data:`LEVELS`; NaN where there are too few places.
     luma_correlation, chroma_correlation
         ``[5]`` correlation of neighbors at :data:`LAGS`.
     blocks
-        ``[L]`` number of flat places.
+        ``[L]`` number of blocks.
     """
 
     luma_codes: Array
@@ -53,36 +55,37 @@ class NoiseStatistics:
         return np.concatenate([deviations, self.luma_correlation, self.chroma_correlation])
 
 
-def measure_noise(codes: NDArray[np.floating]) -> NoiseStatistics:
-    r"""Noise from the flattest blocks of 16 px.
+@dataclass(frozen=True)
+class NoiseBlocks:
+    """Blocks of 8 px of one picture, without the clipped ones.
 
-    In each block a surface of second order is subtracted from Y, B - Y and R - Y; what is left of a flat place is
-    noise, with the variance :math:`\sum r^2 / (256 - 6)`. Which blocks are flat is decided at a coarser scale, by
-    the variance of the means of 4 x 4 px after the same surface, so that noise has little part in the choice. Of each
-    intensity the flattest tenth counts, with those up to twice as rough, and the median of their variances is taken.
+    Parameters
+    ----------
+    level
+        ``[N]`` index of their intensity in :data:`LEVELS`; -1 and 9 are beyond.
+    power
+        ``[N, 2]`` variance of luma, and mean of those of B - Y and R - Y, in codes of 255 squared.
+    correlation
+        ``[N, 2, 5]`` correlation of neighbors at :data:`LAGS`.
+    """
+
+    level: NDArray[np.int64]
+    power: NDArray[np.float32]
+    correlation: NDArray[np.float32]
+
+
+def noise_blocks(codes: NDArray[np.floating]) -> NoiseBlocks:
+    r"""What is left of each block of 8 px of Y, B - Y and R - Y without its plane.
+
+    The variance is :math:`\sum r^2 / (64 - 3)`. The plane takes a little of coarse noise, too, and correlations are
+    lower than those of the noise itself; simulated flats are measured in the same way.
 
     Parameters
     ----------
     codes
-        ``[3, H, W]``, codes 0..1 in display encoding.
-
-    Raises
-    ------
-    InvalidValueError
-        The picture is smaller than 64 px, or no intensity has four flat blocks.
-
-    The surface takes a little of coarse noise, too: correlations are up to .15 lower than those of the noise itself.
-    Simulated flats are measured in the same way.
-
-    Not modeled: noise that repeats (rows, banding); codes below 8 and above 247, which are clipped. Fine texture in
-    flat places counts as noise; noise coarser than 16 px does not.
+        ``[3, H, W]`` of at least 8 px, codes 0..1 in display encoding.
     """
-    height, width = codes.shape[-2:]
-    if min(height, width) < 64:
-        raise InvalidValueError(
-            f"noise is measured in pictures of at least 64 px, got {width} x {height}.", fix="Give larger ones."
-        )
-    rows, columns = height // _BLOCK_PX, width // _BLOCK_PX
+    rows, columns = (size // _BLOCK_PX for size in codes.shape[-2:])
     rgb = 255.0 * codes[:, : rows * _BLOCK_PX, : columns * _BLOCK_PX].astype(np.float64)
     luma = np.tensordot(_LUMA, rgb, 1)
     planes = np.stack([luma, rgb[2] - luma, rgb[0] - luma])
@@ -91,51 +94,65 @@ def measure_noise(codes: NDArray[np.floating]) -> NoiseStatistics:
     extremes = rgb.reshape(3, rows, _BLOCK_PX, columns, _BLOCK_PX)
     clipped = (extremes.min(axis=(0, 2, 4)) < 1) | (extremes.max(axis=(0, 2, 4)) > 254)
     blocks = blocks[~clipped.ravel()]
-    left = _without_surface(blocks, _BLOCK_PX)
-    coarse = blocks.reshape(-1, 3, 4, 4, 4, 4).mean(axis=(3, 5))
-    # Luma decides, with colors at half their weight: an edge of color alone is an edge.
-    structure = (_without_surface(coarse, 4, order=1) ** 2).mean(axis=(2, 3)) @ np.array([1.0, 0.5, 0.5])
-    variance = (left**2).sum(axis=(2, 3)) / (_BLOCK_PX**2 - 6)
+    left = _without_plane(blocks)
+    variance = (left**2).sum(axis=(2, 3)) / (_BLOCK_PX**2 - 3)
+    power = np.stack([variance[:, 0], variance[:, 1:].mean(axis=1)], axis=1)
+    left /= np.sqrt(variance + 1e-4)[..., None, None]
+    beside = np.stack(
+        [(left[..., : _BLOCK_PX - y, : _BLOCK_PX - x] * left[..., y:, x:]).mean(axis=(2, 3)) for y, x in LAGS], axis=-1
+    )
+    correlation = np.stack([beside[:, 0], beside[:, 1:].mean(axis=1)], axis=1)
     level = np.digitize(blocks[:, 0].mean(axis=(1, 2)), LEVELS) - 1
-    luma_codes, chroma_codes = np.full((2, len(LEVELS) - 1), np.nan)
+    return NoiseBlocks(level, power.astype(np.float32), correlation.astype(np.float32))
+
+
+def measure_noise(pictures: Sequence[NoiseBlocks], *, flat_share: float = FLAT_SHARE) -> NoiseStatistics:
+    r"""Noise of pictures of one camera and sensitivity, from their quietest blocks.
+
+    Noise is in every block and texture in most. So of each intensity the blocks of all pictures are ordered by their
+    variance, ``flat_share`` of them are taken for flat, and the 5 % quantile of these counts. That is less than the
+    variance of the noise; simulated flats (``flat_share=1``) are measured in the same way, which undoes it.
+
+    Raises
+    ------
+    InvalidValueError
+        No intensity has enough blocks.
+
+    Not modeled: noise that repeats (rows, banding); codes below 8 and above 247, which are clipped. Texture in the
+    quietest places counts as noise; noise coarser than 8 px does not.
+
+    Source: after Liu, Szeliski, Kang, Zitnick and Freeman, "Automatic Estimation and Removal of Noise from a Single
+    Image", IEEE TPAMI 30(2), 2008 (the lower envelope of variances by intensity).
+    """
+    level, power, correlation = (
+        np.concatenate([getattr(one, name) for one in pictures]) for name in ("level", "power", "correlation")
+    )  # fmt: skip
+    deviations = np.full((2, len(LEVELS) - 1), np.nan)
     counts = np.zeros(len(LEVELS) - 1, np.int64)
-    flat: list[NDArray[np.int64]] = []
+    quiet: list[NDArray[np.int64]] = []
+    quantile = _QUIETEST * flat_share
     for index in range(len(LEVELS) - 1):
         here = np.flatnonzero(level == index)
-        ordered = here[np.argsort(structure[here], kind="stable")]
-        flattest = ordered[: max(int(_FLATTEST * len(here)), _FEWEST)]
-        if len(flattest) < _FEWEST:
+        counts[index] = len(here)
+        if len(here) * quantile < _FEWEST:
             continue
-        chosen = ordered[structure[ordered] <= _ALIKE * structure[flattest[-1]]]
-        counts[index] = len(chosen)
-        luma_codes[index] = np.sqrt(np.median(variance[chosen, 0]))
-        chroma_codes[index] = np.sqrt(np.median(variance[chosen, 1:].mean(axis=1)))
-        flat.append(chosen)
-    if not flat:
+        deviations[:, index] = np.sqrt(np.quantile(power[here], quantile, axis=0))
+        quiet.append(here[np.argsort(power[here, 0], kind="stable")[: int(2 * quantile * len(here))]])
+    if not quiet:
         raise InvalidValueError(
-            "no place is flat and well exposed enough to measure noise.",
-            why="Noise is read where the scene has no detail, between the codes 8 and 247.",
-            fix="Add photographs with sky, walls or shadows.",
+            "the pictures are too small or too clipped to measure noise.",
+            why=f"It needs {_FEWEST / quantile:.0f} blocks of {_BLOCK_PX} px of like brightness, between the codes "
+            f"{LEVELS[0]:.0f} and {LEVELS[-1]:.0f}.",
+            fix="Give more or larger ones.",
         )
-    some = left[np.concatenate(flat)]
-    # Texture has few, strong blocks: every block counts alike.
-    some = some / np.sqrt((some**2).mean(axis=(2, 3), keepdims=True) + 1e-4)
-    return NoiseStatistics(luma_codes, chroma_codes, _correlation(some[:, :1]), _correlation(some[:, 1:]), counts)
+    beside = correlation[np.concatenate(quiet)].mean(axis=0)
+    return NoiseStatistics(deviations[0], deviations[1], beside[0], beside[1], counts)
 
 
-def _without_surface(blocks: Array, size: int, order: int = 2) -> Array:
-    """``[N, C, size, size]`` minus its least-squares polynomial of the given order in row and column."""
-    t = np.linspace(-1, 1, size)
+def _without_plane(blocks: Array) -> Array:
+    """``[N, C, 8, 8]`` minus its least-squares plane."""
+    t = np.linspace(-1, 1, _BLOCK_PX)
     y, x = np.meshgrid(t, t, indexing="ij")
-    terms = [x**i * y**j for i in range(order + 1) for j in range(order + 1 - i)]
-    basis, _ = np.linalg.qr(np.stack([term.ravel() for term in terms], axis=1))
-    flat = blocks.reshape(*blocks.shape[:2], size * size)
+    basis, _ = np.linalg.qr(np.stack([np.ones(y.size), y.ravel(), x.ravel()], axis=1))
+    flat = blocks.reshape(*blocks.shape[:2], _BLOCK_PX**2)
     return np.asarray((flat - (flat @ basis) @ basis.T).reshape(blocks.shape))
-
-
-def _correlation(left: Array) -> Array:
-    size = left.shape[-1]
-    power = max(float((left**2).mean()), 1e-12)
-    return np.array([
-        float((left[..., : size - dy, : size - dx] * left[..., dy:, dx:]).mean()) / power for dy, dx in LAGS
-    ])  # fmt: skip

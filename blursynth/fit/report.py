@@ -6,6 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from blursynth.errors import InvalidValueError
 from blursynth.fit import svg
 from blursynth.fit.blur_reader import readings_of
 from blursynth.fit.components import COMPONENTS, FAMILIES
-from blursynth.fit.noise import LEVELS, measure_noise
+from blursynth.fit.noise import LEVELS, measure_noise, noise_blocks
 from blursynth.fit.statistics import GROUPS, mean_spectrum, tile_statistics
 from blursynth.records.text import printable
 
@@ -120,22 +121,13 @@ def _gradients(pairs: Sequence[tuple[str, Pictures]]) -> str:
 
 def _noise(pairs: Sequence[tuple[str, Pictures]]) -> str:
     middles = (LEVELS[:-1] + LEVELS[1:]) / 2
+    noise = []
+    for name, pictures in pairs:
+        with suppress(InvalidValueError):  # too little that is not clipped
+            noise.append((name, measure_noise([noise_blocks(picture) for picture in pictures])))
     parts = []
     for title, field in (("Noise of luma", "luma_codes"), ("Noise of colors", "chroma_codes")):
-        curves = []
-        for name, pictures in pairs:
-            found = []
-            for picture in pictures:
-                try:
-                    found.append(getattr(measure_noise(picture), field))
-                except InvalidValueError:  # no flat place
-                    continue
-            if found:
-                values = np.array(found)
-                known = np.isfinite(values).any(axis=0)
-                median = np.full(len(middles), np.nan)
-                median[known] = np.nanmedian(values[:, known], axis=0)
-                curves.append((name, middles, median))
+        curves = [(name, middles, getattr(measured, field)) for name, measured in noise]
         parts.append(svg.lines(title, "intensity in codes", "deviation in codes", curves))
     return "".join(parts)
 
@@ -153,7 +145,7 @@ def _blocks(pairs: Sequence[tuple[str, Pictures]]) -> str:
 
 def _blur(fit: Fit, made: Pictures) -> list[str]:
     """What is read off the pictures, beside what that means after the reader's errors are undone."""
-    posteriors, weights = readings_of(fit.reader, made)[:2]
+    posteriors, weights = readings_of(fit.reader, made)
     read_made = weights @ posteriors / weights.sum()
     read_real = fit.weights @ fit.posteriors / fit.weights.sum()
     plots = []

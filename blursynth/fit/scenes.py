@@ -18,7 +18,7 @@ __all__ = ["bundled_scenes", "dead_leaves", "scene_of_photograph"]
 _LEAVES = 700
 _SHARP = 0.85  # share of leaves whose edge is one pixel wide; the others are as soft as shadows
 _LARGEST_PX = 1600  # of the short side of a sharp photograph: larger ones are made smaller, which also sharpens them
-_SCENES = ("astronaut", "camera", "coins", "rocket")  # the others are textures and micrographs
+_SCENES = ("astronaut", "camera", "coins", "rocket", "brick", "grass", "gravel")  # the others are no photographs
 
 
 def dead_leaves(rng: np.random.Generator, size_px: int, colors: NDArray[np.floating]) -> NDArray[np.float32]:

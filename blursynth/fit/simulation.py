@@ -15,6 +15,7 @@ from blursynth.recipe.recipe import Recipe
 __all__ = ["Simulated", "sharp_window", "simulate"]
 
 _MARGIN_PX = 48  # of a path of 64 px and the lens; more is reflected at the edge
+_ROUGH_FROM = 0.02  # cycles per px
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,14 @@ class Simulated:
     scene: int
 
 
-def sharp_window(frame: Frame, rng: np.random.Generator, size_px: int) -> Frame:
-    """A random square of a scene, mirrored and turned at random, with another exposure."""
+def sharp_window(
+    frame: Frame, rng: np.random.Generator, size_px: int, roughness: tuple[float, float] = (0.0, 0.0)
+) -> Frame:
+    """A random square of a scene, mirrored and turned at random, with another exposure, smoother or rougher.
+
+    Its spectrum is multiplied by ``max(f / .02, 1)^r`` with f in cycles per px and r drawn from ``roughness``: scenes
+    differ in how fast their spectra fall, and few scenes cannot show it.
+    """
     image = np.asarray(frame.image, np.float32)
     height, width = image.shape[-2:]
     tall, wide = min(size_px, height), min(size_px, width)
@@ -42,7 +49,18 @@ def sharp_window(frame: Frame, rng: np.random.Generator, size_px: int) -> Frame:
     short = [max(0, size_px - n) for n in part.shape[-2:]]
     if any(short):
         part = np.pad(part, ((0, 0), (0, 0), (0, short[0]), (0, short[1])), "reflect")
+    if roughness != (0.0, 0.0):
+        part = _rougher(part, float(rng.uniform(*roughness)))
     return Frame(np.ascontiguousarray(part), Encoding.DISPLAY)
+
+
+def _rougher(part: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+    from scipy import fft
+
+    tall, wide = part.shape[-2:]
+    frequency = np.hypot(fft.fftfreq(tall)[:, None], fft.rfftfreq(wide))
+    gain = (np.maximum(frequency / _ROUGH_FROM, 1.0) ** power).astype(np.float32)
+    return np.asarray(fft.irfft2(fft.rfft2(part) * gain, s=(tall, wide)).clip(0, 1))
 
 
 def simulate(
@@ -52,6 +70,7 @@ def simulate(
     *,
     size_px: int,
     seed: int,
+    roughness: tuple[float, float] = (0.0, 0.0),
     on_made: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Simulated]:
     """``count`` windows through the recipes in turn: window i is a pure function of the seed and i."""
@@ -59,7 +78,7 @@ def simulate(
         rng = np.random.Generator(np.random.Philox(key=[seed, index]))
         which = index % len(recipes)
         scene = int(rng.integers(len(scenes)))
-        frame = sharp_window(scenes[scene], rng, size_px + 2 * _MARGIN_PX)
+        frame = sharp_window(scenes[scene], rng, size_px + 2 * _MARGIN_PX, roughness)
         draw = recipes[which].sample(frame, seed=seed, index=index)
         made = np.asarray(draw(frame).image[0])[:, _MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
         yield Simulated(np.ascontiguousarray(made, np.float32), draw, which, scene)

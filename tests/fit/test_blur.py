@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import math
 from functools import cache
 
 import numpy as np
 import pytest
-from scipy.ndimage import convolve1d
+from scipy.ndimage import convolve, convolve1d
 
-from blursynth.core import Draw, Identity
 from blursynth.degradations import LinearMotion, RandomWalkMotion
 from blursynth.errors import MissingExtraError
-from blursynth.fit.blur_reader import ANGLES, TILE_PX, BlurReader, _neighbors, blur_features, readable, tiles_of
-from blursynth.fit.components import COMPONENTS, FAMILIES, direction_of
+from blursynth.fit.blur_reader import ANGLES, TILE_PX, WINDOW_PX, BlurReader, Windows, blur_features, windows_of
+from blursynth.fit.components import COMPONENTS, FAMILIES, Component
 from blursynth.fit.scenes import dead_leaves
+from blursynth.fit.simulation import sharp_window
+from blursynth.frame import Frame
 
 COLORS = np.random.default_rng(0).random((64, 3))
 
@@ -23,6 +23,12 @@ COLORS = np.random.default_rng(0).random((64, 3))
 @cache
 def leaves(seed: int, size_px: int = 384) -> np.ndarray:
     return dead_leaves(np.random.default_rng(seed), size_px, COLORS)
+
+
+def tiles_of(picture: np.ndarray) -> np.ndarray:
+    """Four tiles of luma, next to one another."""
+    luma = np.tensordot(np.array([0.299, 0.587, 0.114]), picture, 1)
+    return np.stack([luma[r : r + TILE_PX, c : c + TILE_PX] for r in (0, TILE_PX) for c in (0, TILE_PX)])
 
 
 def boxed(picture: np.ndarray, length_px: int, axis: int) -> np.ndarray:
@@ -52,33 +58,19 @@ def test_features_turn_with_the_picture() -> None:
     np.testing.assert_allclose(mirrored, np.roll(found[:, ::-1], 1, axis=1), atol=0.02 * scale)
 
 
-def test_tiles_are_the_luma_of_the_middle() -> None:
-    codes = np.zeros((3, 300, 270), np.float32)
-    codes[1, 22 : 22 + TILE_PX, 7 : 7 + TILE_PX] = 1.0
-    tiles = tiles_of(codes)
-    assert tiles.shape == (4, TILE_PX, TILE_PX)
-    np.testing.assert_allclose(tiles[0], 0.587, rtol=1e-6)
-    assert (tiles[1:] == 0).all()
-    assert not readable(tiles).any()  # flat
-    assert readable(np.random.default_rng(0).random((1, TILE_PX, TILE_PX)).astype(np.float32)).all()
-
-
-def test_neighbors_are_read_together() -> None:
-    clear = np.array([True, False, True, False, False, True])  # two rows of three tiles
-    assert [four.tolist() for four in _neighbors(clear, 2, 3)] == [[2, 5]]
-    assert [four.tolist() for four in _neighbors(np.ones(6, bool), 2, 3)] == [[0, 1, 3, 4], [1, 2, 4, 5]]
-    assert [one.tolist() for one in _neighbors(np.ones(1, bool), 1, 1)] == [[0]]
-
-
-def test_direction_of_a_path() -> None:
-    def direction(step: object) -> float:
-        return direction_of(Draw((("shake", step),)))  # type: ignore[arg-type]
-
-    assert direction(LinearMotion(length_px=20.0, angle_deg=200.0)) == pytest.approx(math.radians(20))
-    straight = RandomWalkMotion(length_px=20.0, anxiety=0.0, heading_deg=-30.0, seed=1)
-    assert direction(straight) == pytest.approx(math.radians(150))
-    assert math.isnan(direction(LinearMotion(length_px=2.0)))
-    assert math.isnan(direction(Identity()))
+def test_windows_lie_in_the_middle_and_skip_flat_tiles() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.full((3, 270, 400), 0.5, np.float32)
+    codes[:, :, 136:] += 0.1 * rng.standard_normal((3, 270, 264), np.float32)
+    features, readable = windows_of(codes)
+    # Tiles begin at the rows 7, 71, 135 and the columns 8, 72, ... 264: those from 8 to 136 are flat.
+    assert features.shape == (2, 9, ANGLES, 60)
+    np.testing.assert_array_equal(readable.reshape(2, 3, 3)[:, 0], [[False, True, True], [True, True, True]])
+    luma = np.tensordot(np.array([0.299, 0.587, 0.114]), codes, 1)
+    inner = blur_features(luma[None, 71 : 71 + TILE_PX, 200 : 200 + TILE_PX].astype(np.float32))[0]
+    np.testing.assert_allclose(features[1].reshape(3, 3, ANGLES, 60)[1, 1], inner, atol=0.01)
+    assert len(windows_of(codes[:, :, :150])[0]) == 0  # flat
+    assert windows_of(codes[:, :200, 200:])[1].sum() == 4  # two by two tiles
 
 
 def test_components_are_all_sizes_once() -> None:
@@ -87,33 +79,75 @@ def test_components_are_all_sizes_once() -> None:
         assert [a.high_px for a in own[:-1]] == [b.low_px for b in own[1:]]
 
 
-def test_reader_tells_long_from_short_and_their_direction() -> None:
-    """Box means of two lengths in two directions, on pictures that it has not seen."""
+def test_crooked_paths_are_crooked() -> None:
+    """Straight paths reach as far as they are long and not sideways; walks a third of it, and half of that sideways."""
+    extents = {}
+    for kind, step in (("straight", LinearMotion), ("walk", RandomWalkMotion)):
+        option = Component(kind, 40.0, 40.0).option()
+        rng = np.random.default_rng(3)
+        found = []
+        for seed in range(60):
+            values = {"length_px": 40.0}
+            for name in ("anxiety", "gaussian", "centripetal", "big_shake"):
+                if name in option:
+                    (law, (low, high)) = next(iter(option[name].items()))
+                    values[name] = np.exp(rng.uniform(*np.log([low, high]))) if "log" in law else rng.uniform(low, high)
+            path = step(**values, **({"seed": seed} if kind == "walk" else {})).path()
+            at = np.linspace(0, len(path) - 1, 1000)
+            path = np.stack([np.interp(at, np.arange(len(path)), along) for along in path.T])
+            found.append(np.sqrt(12 * np.linalg.eigvalsh(np.cov(path))[::-1].clip(0)))
+        extents[kind] = np.median(found, axis=0)
+    np.testing.assert_allclose(extents["straight"], [40, 0], atol=0.1)
+    along, across = extents["walk"]
+    assert 0.25 < along / 40 < 0.5
+    assert across / along > 0.3
+
+
+def test_reader_tells_long_from_short_and_lines_from_discs() -> None:
+    """Box means of two lengths and a disc, on pictures that it has not seen."""
     kinds = [j for j, c in enumerate(COMPONENTS) if c.family == "straight"]
-    short, long = kinds[2], kinds[5]  # 7 to 11 px, 23 to 32 px
-    features, truth, angles, held_out, windows = [], [], [], [], []
-    for seed in range(7):
-        for component, length_px in ((short, 9), (long, 27)):
-            for axis in (1, 2):
-                tiles = tiles_of(boxed(leaves(seed, 280), length_px, axis))
-                features.append(blur_features(tiles))
-                truth.append(np.full(len(tiles), component))
-                angles.append(np.full(len(tiles), np.pi / 2 if axis == 1 else 0.0))
-                held_out.append(np.full(len(tiles), seed >= 5))
-                windows.append(np.full(len(tiles), len(windows)))
+    disc = next(j for j, c in enumerate(COMPONENTS) if c.family == "defocus" and c.low_px <= 9 <= c.high_px)
+    y, x = np.mgrid[-4:5, -4:5]
+    kernel = (np.hypot(x, y) <= 4.5) / (np.hypot(x, y) <= 4.5).sum()
+    features, readable, truth, test = [], [], [], []
+    for seed in range(10):
+        sharp = leaves(seed, WINDOW_PX)
+        made = [(kinds[2], boxed(sharp, 9, axis)) for axis in (1, 2)]
+        made += [(kinds[5], boxed(sharp, 27, axis)) for axis in (1, 2)]
+        made += [(disc, np.stack([convolve(plane, kernel, mode="reflect") for plane in sharp]))] * 2
+        for component, picture in made:
+            found = windows_of(picture)
+            features.append(found[0])
+            readable.append(found[1])
+            truth += [component] * len(found[0])  # nearly empty leaves have no windows
+            test += [seed >= 7] * len(found[0])
+    windows: Windows = (np.concatenate(features), np.concatenate(readable))
+    y, held_out = np.array(truth), np.array(test)
     reader = BlurReader(seed=0)
     assert reader.weights < 200_000
-    x, y, angle, test, window = map(np.concatenate, (features, truth, angles, held_out, windows))
-    each = list(np.arange(test.sum())[:, None])
-    reader.train(x, y, angle, test, window, epochs=30)
-    posteriors, directions = reader.read(x[test], each)
-    assert (posteriors.argmax(axis=1) == y[test]).mean() > 0.9
+    reader.train(windows, y, held_out, epochs=60)
+    seen = (windows[0][held_out], windows[1][held_out])
+    posteriors = reader.read(seen)
+    assert (posteriors.argmax(axis=1) == y[held_out]).mean() > 0.9
     np.testing.assert_allclose(posteriors.sum(axis=1), 1)
-    apart = np.abs((directions - angle[test] + np.pi / 2) % np.pi - np.pi / 2)
-    assert np.median(apart) < math.radians(10)
     again = BlurReader(seed=0)
-    again.train(x, y, angle, test, window, epochs=30)
-    np.testing.assert_array_equal(again.read(x[test], each)[0], posteriors)
+    again.train(windows, y, held_out, epochs=60)
+    np.testing.assert_array_equal(again.read(seen), posteriors)
+
+
+def test_rougher_scenes_have_flatter_spectra() -> None:
+    """The power of white noise then rises as f^2r: a least-squares line through log power over log frequency."""
+    scene = Frame(
+        (0.5 + 0.01 * np.random.default_rng(0).standard_normal((1, 3, 300, 300))).astype(np.float32), "display"
+    )
+    window = sharp_window(scene, np.random.default_rng(1), 256, roughness=(0.4, 0.4))
+    plain = sharp_window(scene, np.random.default_rng(1), 256)
+    ratio = np.abs(np.fft.rfft2(window.image[0, 0] - 0.5)) / np.abs(np.fft.rfft2(plain.image[0, 0] - 0.5))
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256))
+    above = frequency > 0.03
+    slope = np.polyfit(np.log(frequency[above]), np.log(ratio[above]), 1)[0]
+    assert slope == pytest.approx(0.4, abs=0.01)
+    np.testing.assert_allclose(ratio[(frequency > 0) & (frequency < 0.02)], 1, rtol=0.01)
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
