@@ -41,6 +41,7 @@ _FLATS = 500
 _EPOCHS = 25
 _COMPARED_PX = 384
 _FEWEST_PLACES = 4
+_SOFTEST_LENS_PX = 0.85  # of lens and pixels in focus; where even the sharpest edges are softer, blur made them so
 _SOFTER_PX = 0.4  # lenses up to so much softer are simulated, as scenes are; softer ones look like discs
 _ROUGHNESS = (-0.2, 0.5)
 _SPREAD = 0.2  # of a share in each round over neighboring sizes
@@ -288,6 +289,9 @@ def _with_edges(camera: Camera, edges: EdgeFit | None) -> Camera:
     smoothing = math.sqrt(camera.smoothing_sigma_px[0] * camera.smoothing_sigma_px[1])
     lens = math.sqrt(max(edges.blur_px**2 - smoothing**2, 0.09))
     word = f"measured: the sharpest {edges.edges} edges are {edges.blur_px:.2f} px soft, less the smoothing"
+    if lens > _SOFTEST_LENS_PX:
+        lens = _SOFTEST_LENS_PX
+        word = f"at most: the sharpest {edges.edges} edges are {edges.blur_px:.2f} px soft, so all are blurred"
     how = {**camera.how, "lens_sigma_px": word}
     sharpen = None
     if edges.sharpen_amount > 0:
