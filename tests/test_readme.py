@@ -30,8 +30,8 @@ def shorter(words: list[str]) -> list[str]:
         return ["--limit", "2", "--no-harm", "2", "--pictures", "2", "--cost-size", "64x64"]
     if words[:2] != ["deblur", "train"] or "--list" in words:
         return []
-    stages = [f"stage.{i}.{field}" for i in (0, 1) for field in ("steps=1", "patch_px=32", "batch=2")]
-    settings = (*stages, "validation.count=1", "network.width=16", "network.levels=2")
+    stage = ("stage.0.steps=1", "stage.0.patch_px=32", "stage.0.batch=2")
+    settings = (*stage, "validation.count=1", "network.width=8", "network.blocks=[1, 1]")
     return [word for setting in settings for word in ("--set", setting)]
 
 

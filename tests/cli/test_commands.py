@@ -585,7 +585,7 @@ def test_inspect(made: Path, tmp_path: Path) -> None:
         r"recipe +default: A phone in hand",
         r"seed +5",
         r"layout +3 shards of 4 samples",
-        r"shake: random_walk_motion, \d+ %",
+        r"shake: gaussian_process_motion, \d+ %",
         r"full_well_e +e- +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[▁-█ ]+",
         r"Sample 0\n",
         r"window +48 px at row \d+, column \d+, \d+ px around it used",
@@ -606,7 +606,7 @@ def test_inspect_fits_the_screen(columns: int, made: Path, monkeypatch: pytest.M
     text = passes("inspect", made)
     drawn = text.partition("Drawn numbers")[2].partition("Sample 0")[0]
     assert max(map(len, text.splitlines())) <= columns
-    assert re.search(r"^ shake: random_walk_motion, \d+ %$", drawn, re.MULTILINE)
+    assert re.search(r"^ shake: gaussian_process_motion, \d+ %$", drawn, re.MULTILINE)
     assert re.search(r"^   full_well_e +(e- +)?\d[\d,]+ ", drawn, re.MULTILINE)
     if columns >= 80:  # the histogram stands in the line of its field
         assert re.search(r"^   full_well_e +e-( +[\d,]+){3,5}  [▁-█ ]+$", drawn, re.MULTILINE)

@@ -202,16 +202,19 @@ def test_options_become_changes(photos: Path, pairs: Path) -> None:
 
 
 def test_photographs_take_the_place_of_those_of_every_table() -> None:
-    own = load_configuration("small")
-    made = load_configuration("small", _changes(own.to_dict(), "mine", "mixed", None, None, None))
+    small = load_configuration("small").to_dict()
+    (stage,) = small["stage"]
+    small["stage"] = [{**stage, "data": ["blurred"]}, stage]
+    own = load_configuration(small)
+    made = load_configuration(small, _changes(small, "mine", "mixed", None, None, None))
     assert made.stage == own.stage
     assert made.data["blurred"] == own.data["blurred"].replace(photos="mine", recipe="mixed")
     assert made.data["sharp"] == own.data["sharp"].replace(photos="mine")
-    both = load_configuration("small", _changes(own.to_dict(), "mine", None, Path("p"), None, None))
+    both = load_configuration(small, _changes(small, "mine", None, Path("p"), None, None))
     assert set(both.data) == {"blurred", "sharp", "pairs"}
     assert both.data["blurred"] == own.data["blurred"].replace(photos="mine")
     assert [stage.data for stage in both.stage] == [("blurred", "pairs"), ("blurred", "sharp", "pairs")]
-    alone = load_configuration("small", _changes(own.to_dict(), None, None, Path("p"), Path("s"), None))
+    alone = load_configuration(small, _changes(small, None, None, Path("p"), Path("s"), None))
     assert {name: (t.pairs, t.sharp) for name, t in alone.data.items()} == {"pairs": ("p", "s")}
     assert all(stage.data == () for stage in alone.stage)
     of_pairs = {**own.to_dict(), "data": {"real": {"pairs": "r"}}, "stage": [own.to_dict()["stage"][0]]}
