@@ -1,4 +1,4 @@
-"""Windows of sharp scenes through a recipe, with the truth that their draws record."""
+"""Windows of sharp scenes through recipes, and which recipe each went through."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.core import Draw
 from blursynth.frame import Encoding, Frame
 from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Simulated", "sharp_window", "simulate"]
 
-_MARGIN_PX = 48  # of a path of 64 px and the lens; more is reflected at the edge
+_MARGIN_PX = 48  # of a straight path of 64 px, or a crooked one of 120, and the lens; more is reflected at the edge
 _ROUGH_FROM = 0.02  # cycles per px
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A simulated photograph ``[3, H, W]`` in codes 0..1, its draw, and which recipe and scene of several it is of."""
+    """A simulated photograph ``[3, H, W]`` in codes 0..1, and which recipe and scene of several it is of."""
 
     codes: NDArray[np.float32]
-    draw: Draw
     which: int
     scene: int
 
@@ -81,5 +79,5 @@ def simulate(
         frame = sharp_window(scenes[scene], rng, size_px + 2 * _MARGIN_PX, roughness)
         draw = recipes[which].sample(frame, seed=seed, index=index)
         made = np.asarray(draw(frame).image[0])[:, _MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
-        yield Simulated(np.ascontiguousarray(made, np.float32), draw, which, scene)
+        yield Simulated(np.ascontiguousarray(made, np.float32), which, scene)
         on_made(index + 1)

@@ -30,7 +30,6 @@ def test_each_ablation_is_a_recipe_of_its_own(stick: ModuleType) -> None:
     assert len({stick.slug(engine, 1) for engine in recipes.values()}) == len(recipes)
     for name, engine in recipes.items():
         assert engine.key != plain.key, name
-        assert engine.key["step"] or engine.key["target"], name
 
 
 def test_runs_are_named_by_what_they_depend_on(stick: ModuleType) -> None:
