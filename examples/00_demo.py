@@ -64,7 +64,7 @@ Done in {time.monotonic() - start:.0f} s.
 What to try next:
 
   blursynth preview your-photo.jpg --output sheet.png            # the same for your own picture
-  blursynth preview your-photo.jpg --set shake.length_px=60      # with a longer shake
+  blursynth preview your-photo.jpg --set shake.sigma_px=15       # where the hand sways, more strongly
   blursynth generate your-photos/ pairs/ --count 1000 --dry-run  # estimate size and time
   blursynth kinds                                                # what a camera can do to light
   blursynth recipes default > mine.toml                          # a starting point for your own recipe

@@ -21,12 +21,12 @@ Examples:
   blursynth generate photos/ dataset/ --count 10000
   blursynth generate photos/ dataset/ --count 10000 --dry-run
   blursynth generate 'photos/**/*.png' more.txt dataset/ --count 500 --size 384 --seed 7
-  blursynth generate photos/ dataset/ --count 500 --set shake.length_px=20 --set 'jpeg.quality={integer=[60,90]}'
+  blursynth generate photos/ dataset/ --count 500 --set sensor.full_well_e=3000 --set 'jpeg.quality={integer=[60,90]}'
   blursynth generate photos/ dataset/ --count 100000 --shards 0:8      # one job of an array
   blursynth generate photos/ dataset/ --count 500 --depth depth/ --depth-format meters_per_code=0.001
   blursynth generate snapshots/ dataset/ --count 500 --downscale 2     # JPEG-compressed or noisy pictures
   blursynth generate photos/ dataset/ --count 500 --min-detail 10      # leave out plain sky and defocused crops
-  blursynth generate mine.toml dataset/ --set seed=7 --set recipe.shake.length_px=20      # a request in a file
+  blursynth generate mine.toml dataset/ --set seed=7 --set recipe.jpeg.quality=80      # a request in a file
 
 Running the same command again resumes where it stopped. Sample i has the same bytes for any number of workers.
 """

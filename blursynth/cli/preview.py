@@ -16,7 +16,7 @@ EPILOG = """\b
 Examples:
   blursynth preview photo.jpg
   blursynth preview photo.jpg --recipe motion-only --count 10 --seed 3 --output sheet.png
-  blursynth preview photo.jpg --set shake.length_px=60
+  blursynth preview photo.jpg --set shake.sigma_px=15
   blursynth preview photo.jpg --depth depth.png --depth-format meters_per_code=0.001
   blursynth preview snapshot.jpg --downscale 2
 
