@@ -59,7 +59,8 @@ class Case:
         sharpen = None if self.sharpen is None else ((self.sharpen[0],) * 2, (self.sharpen[1],) * 2)
         camera = Camera(full_well_e=(self.full_well_e,) * 2, sharpen=sharpen)
         steps = camera_steps(camera, blur_steps((0.5, 0.7), list(self.blur)))
-        return bs.Recipe.from_dict({"step": [step.to_dict() for step in steps]})
+        curves = {"decode": {"name": "decode", "kind": "decode"}, "encode": {"name": "encode", "kind": "encode"}}
+        return bs.Recipe.from_dict({"step": [curves.get(step.name, step.to_dict()) for step in steps]})  # that of sRGB
 
     def share(self, *kinds: str) -> float:
         total = sum(o.get("weight", 1.0) for o in self.blur)

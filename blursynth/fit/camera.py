@@ -44,7 +44,8 @@ class Camera:
     gray
         Whether the photographs have no color.
     curve
-        Parameters of a sigmoid response curve; None for that of sRGB.
+        Exponent, midtone and contrast of a sigmoid response curve; by default those of the recipe ``default``, which
+        reach from linear to as strong as measured ones.
     how
         How each was found, by its name.
     """
@@ -58,13 +59,18 @@ class Camera:
     sharpen: tuple[Range, Range] | None = None
     jpeg: tuple[tuple[int, str, float], ...] = ()
     gray: bool = False
-    curve: tuple[float, float, float] | None = None
+    curve: tuple[Range, Range, Range] = ((0.9, 1.4), (0.3, 0.7), (0.0, 0.5))
     how: dict[str, str] = field(default_factory=dict)
 
 
 def _log_range(values: Range) -> Any:
     low, high = (float(f"{v:.4g}") for v in values)
     return low if low == high else {"log_uniform": [low, high]}
+
+
+def _uniform(values: Range) -> Any:
+    low, high = values
+    return low if low == high else {"uniform": [low, high]}
 
 
 _COLORS = {  # as in the recipe `default`
@@ -83,12 +89,9 @@ _COLORS = {  # as in the recipe `default`
 def camera_steps(camera: Camera, blur: list[Step]) -> list[Step]:
     """The steps of a recipe in the order of light: decoding, ``blur`` (lens and shake), sensor, development, file."""
     how = camera.how
-    curve: dict[str, Any] = {}
-    if camera.curve is not None:
-        curve = dict(zip(("exponent", "midtone", "contrast"), camera.curve, strict=True))
-    kind = "" if camera.curve is None else "sigmoid_"
-    seen = {name: how.get("curve", "prior") for name in curve}
-    steps = [Step("decode", {"kind": f"{kind}decode", **curve}, seen), *blur]
+    curve = dict(zip(("exponent", "midtone", "contrast"), map(_uniform, camera.curve), strict=True))
+    seen = {name: how.get("curve", "prior, as in the recipe default") for name in curve}
+    steps = [Step("decode", {"kind": "sigmoid_decode", **curve}, seen), *blur]
     sensor: dict[str, Any] = {
         "kind": "sensor",
         "full_well_e": _log_range(camera.full_well_e),
@@ -100,7 +103,8 @@ def camera_steps(camera: Camera, blur: list[Step]) -> list[Step]:
     steps.append(Step("develop", {"kind": "develop", **({} if camera.gray else {"demosaic": "edge_aware"})}))
     smoothing = {"kind": "gaussian_blur", "sigma_px": _log_range(camera.smoothing_sigma_px)}
     steps.append(Step("smoothing", smoothing, {"sigma_px": how.get("smoothing_sigma_px", "prior")}))
-    steps.append(Step("encode", {"kind": f"{kind}encode", **curve}, seen))
+    same = {name: {"same_as": f"decode.{name}"} for name in curve}
+    steps.append(Step("encode", {"kind": "sigmoid_encode", **same}))
     denoise = {
         "kind": "denoise",
         "luma_codes": _log_range(camera.luma_codes),

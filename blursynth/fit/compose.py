@@ -38,7 +38,7 @@ def recipe_text(camera: Camera, shares: NDArray[np.float64], *, summary: str, so
     head += [f"quality = {_TARGET_QUALITY}"] if camera.jpeg else []
     lens = camera.how.get("lens_sigma_px", "prior")
     steps = camera_steps(camera, blur_steps(camera.lens_sigma_px, shake_options(shares), lens))
-    comments = {"shake": blur, "decode": camera.how.get("curve", "")}
+    comments = {"shake": blur}
     return "\n".join([*head, *(_step(step, comments.get(step.name, "")) for step in steps)]) + "\n"
 
 

@@ -264,7 +264,10 @@ def _measured_camera(photographs: Sequence[Photograph], seed: int, on_progress: 
     curve = fit_curve(pairs)
     if curve is not None:
         how["curve"] = f"measured: {len(pairs)} pairs of one scene whose exposures EXIF states"
-    camera = Camera(jpeg=jpeg, gray=gray, curve=curve, how=how)
+    camera = Camera(jpeg=jpeg, gray=gray, how=how)
+    if curve is not None:
+        exponent, midtone, contrast = ((value, value) for value in curve)
+        camera = replace(camera, curve=(exponent, midtone, contrast))
     measured = []
     for alike in blocks.values():
         with suppress(InvalidValueError):  # too few, or clipped

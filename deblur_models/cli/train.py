@@ -293,6 +293,7 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
             f"{head}: held-out PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.4f} "
             f"({scores.input} {scores.psnr_input:.2f} dB, {scores.ssim_input:.4f}; "
             f"{scores.gain_name} {scores.gain_db:+.2f} dB"
+            f"{'' if scores.pooled_gain_db is None else f', pooled {scores.pooled_gain_db:+.2f} dB'}"
             f"{'' if scores.no_harm_db is None else f'; no harm {scores.no_harm_db:.1f} dB'})"
             f"{f'; held-out: {origin}' if progress.step == 0 else ''}"
         )
@@ -303,9 +304,10 @@ def _text(progress: Progress, elapsed_s: float, steps: int, origin: str) -> str:
     return f"{head}: {losses}; {progress.images_per_s:.3g} patches/s ({split}){skipped}"
 
 
-def _cells(scores: ValidationResult) -> tuple[str, str, str, str]:
+def _cells(scores: ValidationResult) -> tuple[str, str, str, str, str]:
     no_harm = "" if scores.no_harm_db is None else f"{scores.no_harm_db:.1f}"
-    return f"{scores.psnr:.2f}", f"{scores.ssim:.4f}", f"{scores.gain_db:+.2f}", no_harm
+    pooled = "" if scores.pooled_gain_db is None else f"{scores.pooled_gain_db:+.2f}"
+    return f"{scores.psnr:.2f}", f"{scores.ssim:.4f}", f"{scores.gain_db:+.2f}", pooled, no_harm
 
 
 def _summary(result: Result, configuration: Configuration) -> None:
@@ -328,9 +330,9 @@ def _summary(result: Result, configuration: Configuration) -> None:
     rows = []
     if result.validation_results and configuration.validation is not None:
         step, scores = result.validation_results[-1]
-        numbers = ("PSNR dB", "SSIM", f"{scores.gain_name} dB", "no harm dB")
+        numbers = ("PSNR dB", "SSIM", f"{scores.gain_name} dB", "pooled dB", "no harm dB")
         rows = [
-            (f"{scores.input}, unchanged", f"{scores.psnr_input:.2f}", f"{scores.ssim_input:.4f}", "", ""),
+            (f"{scores.input}, unchanged", f"{scores.psnr_input:.2f}", f"{scores.ssim_input:.4f}", "", "", ""),
             (f"network after {step:,} steps", *_cells(scores)),
         ]
         if result.best is not None and result.best != scores:

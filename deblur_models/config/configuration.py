@@ -124,7 +124,7 @@ class Validation(Record):
     differ when a run is resumed.
     """
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures", "no_harm_db"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"every", "pictures", "no_harm_db", "best_by"})
 
     photos: str | tuple[str, ...] | None = Field(default=None, description="held-out photographs, as in a data table")
     recipe: str = Field(default="mixed", description="recipe that blurs them")
@@ -142,6 +142,11 @@ class Validation(Record):
         le=100,
         description="minimum PSNR between sharp pictures and the network's output for them, required of the best "
         "network; 0: none",
+    )
+    best_by: Literal["psnr", "pooled_psnr"] = Field(
+        default="psnr",
+        description="score of the best network: psnr, the mean over the pairs, or pooled_psnr, that of the mean squared "
+        "error over all pairs, which strongly blurred ones decide",
     )
 
     def model_post_init(self, context: object) -> None:

@@ -355,8 +355,9 @@ class _Loop:
         self.processes.wait()
 
     def _rank(self, result: ValidationResult) -> tuple[float, float]:
-        assert self.configuration.validation is not None
-        return result.rank(self.configuration.validation.no_harm_db)
+        settings = self.configuration.validation
+        assert settings is not None
+        return result.rank(settings.no_harm_db, settings.best_by)
 
     def _save(self, step: int) -> None:
         tensors = self.learner.tensors()

@@ -32,6 +32,10 @@ UNCHANGED_DB = 100.0
 class ValidationResult:
     """Mean scores over the held-out pairs: of the network, and of its unchanged input as the baseline.
 
+    The pooled PSNR is that of the mean squared error over all pairs, ``-10 log10 mean(10^(-psnr / 10))``: a pair counts by
+    its error, so strongly blurred ones decide, while those with hardly any error decide the mean of the PSNRs. None in
+    results of earlier versions.
+
     ``input`` says which picture of a pair that is: the blurred one, or the sharp one for a network that blurs.
     ``no_harm_db`` is the PSNR between the sharp pictures and the network's output for them, where an unchanged picture
     counts as ``UNCHANGED_DB``; None for a network that blurs.
@@ -44,6 +48,8 @@ class ValidationResult:
     pairs: int
     input: Literal["blurred", "sharp"] = "blurred"
     no_harm_db: float | None = None
+    pooled_psnr: float | None = None
+    pooled_psnr_input: float | None = None
 
     @property
     def gain_db(self) -> float:
@@ -53,6 +59,13 @@ class ValidationResult:
         This is not a gain, and is called ``nearer_db`` wherever it is written.
         """
         return self.psnr - self.psnr_input
+
+    @property
+    def pooled_gain_db(self) -> float | None:
+        """As :attr:`gain_db`, of the pooled PSNR."""
+        if self.pooled_psnr is None or self.pooled_psnr_input is None:
+            return None
+        return self.pooled_psnr - self.pooled_psnr_input
 
     @property
     def gain_name(self) -> Literal["gain", "nearer"]:
@@ -67,28 +80,43 @@ class ValidationResult:
             f"psnr_{self.input}": self.psnr_input,
             f"ssim_{self.input}": self.ssim_input,
             f"{self.gain_name}_db": self.gain_db,
-            **({} if self.no_harm_db is None else {"no_harm_db": self.no_harm_db}),
+            "pooled_psnr": self.pooled_psnr,
+            f"pooled_psnr_{self.input}": self.pooled_psnr_input,
+            f"pooled_{self.gain_name}_db": self.pooled_gain_db,
+            "no_harm_db": self.no_harm_db,
         }
-        return {**{k: v if math.isfinite(v) else None for k, v in values.items()}, "pairs": self.pairs}
+        return {
+            **{k: v if math.isfinite(v) else None for k, v in values.items() if v is not None},
+            "pairs": self.pairs,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationResult:
         """The result from the values of :meth:`to_dict`."""
         kind: Literal["blurred", "sharp"] = "sharp" if "psnr_sharp" in values else "blurred"
+
+        def finite_or_infinite(name: str) -> float:
+            value = values[name]
+            return math.inf if value is None else float(value)
+
+        pooled = (f"pooled_psnr{end}" for end in ("", f"_{kind}"))
         return cls(
-            math.inf if values["psnr"] is None else values["psnr"],
+            finite_or_infinite("psnr"),
             values["ssim"],
-            math.inf if values[f"psnr_{kind}"] is None else values[f"psnr_{kind}"],
+            finite_or_infinite(f"psnr_{kind}"),
             values[f"ssim_{kind}"],
             values["pairs"],
             kind,
             values.get("no_harm_db"),
+            *(finite_or_infinite(name) if name in values else None for name in pooled),
         )
 
-    def rank(self, no_harm_db: float) -> tuple[float, float]:
+    def rank(self, no_harm_db: float, best_by: Literal["psnr", "pooled_psnr"] = "psnr") -> tuple[float, float]:
         """Sort key from bad to good: results below ``no_harm_db`` by how little they harm, then those that reach it by
-        PSNR."""
-        return min(no_harm_db if self.no_harm_db is None else self.no_harm_db, no_harm_db), self.psnr
+        ``best_by``; results of earlier versions, without a pooled PSNR, come before all others."""
+        score = self.psnr if best_by == "psnr" else self.pooled_psnr
+        kept = min(no_harm_db if self.no_harm_db is None else self.no_harm_db, no_harm_db)
+        return kept, -math.inf if score is None else score
 
 
 class HeldOut:
@@ -121,7 +149,7 @@ class HeldOut:
             self.count = min(settings.count, len(found))
             self.pairs = {i: found[i * len(found) // self.count] for i in range(rank, self.count, ranks)}
             self.fingerprint = found.fingerprint()
-        self._input_scores: tuple[float, float] | None = None
+        self._input_scores: tuple[float, float, float] | None = None
         self._shown: Collection[int] | None = None
 
     def validate(
@@ -158,7 +186,10 @@ class HeldOut:
         kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
         unharmed = [s.unharmed for s in scores if s.unharmed is not None]
         no_harm_db = float(np.mean(unharmed)) if unharmed else None
-        return ValidationResult(*_mean([s.after for s in scores]), *self._input_scores, len(scores), kind, no_harm_db)
+        (psnr, ssim, pooled), (psnr_input, ssim_input, pooled_input) = _mean([s.after for s in scores]), self._input_scores
+        return ValidationResult(
+            psnr, ssim, psnr_input, ssim_input, len(scores), kind, no_harm_db, pooled, pooled_input
+        )
 
     def _scores(
         self,
@@ -246,6 +277,8 @@ def _caption(text: str, width: int) -> NDArray[np.float32]:
     return np.repeat(np.asarray(strip, np.float32)[None] / 255, 3, axis=0)
 
 
-def _mean(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    first, second = np.mean(scores, axis=0)
-    return float(first), float(second)
+def _mean(scores: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Mean PSNR, mean SSIM and pooled PSNR."""
+    psnr, ssim = np.array(scores).T
+    error = float(np.mean(10.0 ** (-psnr / 10.0)))
+    return float(psnr.mean()), float(ssim.mean()), -10.0 * math.log10(error) if error > 0 else math.inf

@@ -81,7 +81,7 @@ def test_fit_and_realism_on_the_command_line(photos: Path, tmp_path: Path, monke
 def test_numbers_become_a_recipe_that_loads(tmp_path: Path) -> None:
     camera = Camera(
         full_well_e=(500.0, 500.0), sharpen=((1.0, 1.2), (0.5, 0.7)), jpeg=((90, "444", 0.75), (80, "420", 0.25)),
-        curve=(0.9, 0.6, 0.1), how={"jpeg": "read from the files", "curve": "measured"},
+        curve=((0.9, 0.9), (0.6, 0.6), (0.1, 0.1)), how={"jpeg": "read from the files", "curve": "measured"},
     )  # fmt: skip
     shares = np.zeros(len(COMPONENTS))
     shares[[0, 5, -1]] = 0.5, 0.497, 0.003
@@ -104,6 +104,19 @@ def test_numbers_become_a_recipe_that_loads(tmp_path: Path) -> None:
     sensor = dict(recipe.steps)["sensor"].to_dict()
     assert sensor["full_well_e"] == 500.0
     assert recipe.summary == 'a "b"'
+
+
+def test_cameras_without_brackets_have_the_curves_of_default() -> None:
+    steps = [step.to_dict() for step in camera_steps(Camera(), [])]
+    default = {step["name"]: step for step in bs.load_recipe("default").to_dict()["step"] if "name" in step}
+    assert [step for step in steps if "code" in step["name"]] == [default["decode"], default["encode"]]
+    measured = Camera(curve=((0.9, 0.9), (0.6, 0.6), (0.1, 0.1)))
+    recipe = bs.Recipe.from_dict({"step": [step.to_dict() for step in camera_steps(measured, [])]})
+    frame = bs.Frame(np.full((1, 3, 32, 32), 0.5, np.float32), "display")
+    drawn = recipe.sample(frame, seed=0, index=0)
+    for name in ("decode", "encode"):
+        values = drawn[name].to_dict()
+        assert (values["exponent"], values["midtone"], values["contrast"]) == (0.9, 0.6, 0.1)
 
 
 def test_gray_cameras_have_no_colors() -> None:
