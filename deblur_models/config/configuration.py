@@ -145,8 +145,8 @@ class Validation(Record):
     )
     best_by: Literal["psnr", "pooled_psnr"] = Field(
         default="psnr",
-        description="score of the best network: psnr, the mean over the pairs, or pooled_psnr, that of the mean squared "
-        "error over all pairs, which strongly blurred ones decide",
+        description="score of the best network: psnr, the mean over the pairs, or pooled_psnr, that of the mean "
+        "squared error over all pairs, which strongly blurred ones decide",
     )
 
     def model_post_init(self, context: object) -> None:

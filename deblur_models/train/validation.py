@@ -32,9 +32,9 @@ UNCHANGED_DB = 100.0
 class ValidationResult:
     """Mean scores over the held-out pairs: of the network, and of its unchanged input as the baseline.
 
-    The pooled PSNR is that of the mean squared error over all pairs, ``-10 log10 mean(10^(-psnr / 10))``: a pair counts by
-    its error, so strongly blurred ones decide, while those with hardly any error decide the mean of the PSNRs. None in
-    results of earlier versions.
+    The pooled PSNR is that of the mean squared error over all pairs, ``-10 log10 mean(10^(-psnr / 10))``: a pair counts
+    by its error, so strongly blurred ones decide, while those with hardly any error decide the mean of the PSNRs. None
+    in results of earlier versions.
 
     ``input`` says which picture of a pair that is: the blurred one, or the sharp one for a network that blurs.
     ``no_harm_db`` is the PSNR between the sharp pictures and the network's output for them, where an unchanged picture
@@ -186,10 +186,9 @@ class HeldOut:
         kind: Literal["blurred", "sharp"] = "sharp" if isinstance(network, BlurGenerator) else "blurred"
         unharmed = [s.unharmed for s in scores if s.unharmed is not None]
         no_harm_db = float(np.mean(unharmed)) if unharmed else None
-        (psnr, ssim, pooled), (psnr_input, ssim_input, pooled_input) = _mean([s.after for s in scores]), self._input_scores
-        return ValidationResult(
-            psnr, ssim, psnr_input, ssim_input, len(scores), kind, no_harm_db, pooled, pooled_input
-        )
+        psnr, ssim, pooled = _mean([s.after for s in scores])
+        psnr_input, ssim_input, pooled_input = self._input_scores
+        return ValidationResult(psnr, ssim, psnr_input, ssim_input, len(scores), kind, no_harm_db, pooled, pooled_input)
 
     def _scores(
         self,
