@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.reader import Dataset, open_dataset
+    from blursynth.dataset.repair import repair
     from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
     from blursynth.dataset.verify import replay, verify
     from blursynth.errors import (
@@ -123,6 +124,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "generate",
     "resume",
     "verify",
+    "repair",
     "replay",
     "Dataset",
     "open_dataset",
@@ -145,6 +147,7 @@ _NAMES_OF = {
     "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
     "dataset.reader": "Dataset open_dataset",
+    "dataset.repair": "repair",
     "dataset.request": "DatasetRequest dataset_names load_request",
     "dataset.verify": "replay verify",
     "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError",

@@ -21,6 +21,7 @@ from blursynth.cli import (
     preview,
     realism,
     recipes,
+    repair,
     replay,
     resume,
     schema,
@@ -71,8 +72,8 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, fit, build, datasets, resume, verify, inspect, replay, realism, depth, kinds, recipes,
-    schema, laws, warm,
+    preview, generate, apply, fit, build, datasets, resume, verify, repair, inspect, replay, realism, depth, kinds,
+    recipes, schema, laws, warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

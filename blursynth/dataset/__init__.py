@@ -10,6 +10,7 @@
 ``engine``              where shards are made: locally or on a cluster
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
+``repair``, ``copies``  making damaged parts again, and what is stored twice for it
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
 ``whole``               whole photographs as two folders of files, sharp and blurred
@@ -20,6 +21,7 @@ from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, r
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
+from blursynth.dataset.repair import Repair, repair
 from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
 from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
@@ -37,6 +39,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Progress",
+    "Repair",
     "Replay",
     "Report",
     "Sample",
@@ -55,6 +58,7 @@ __all__ = [
     "load_request",
     "open_dataset",
     "plan",
+    "repair",
     "replay",
     "resume",
     "scan_sources",
