@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
     from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
+    from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
     from blursynth.dataset.repair import repair
     from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
@@ -129,6 +130,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Dataset",
     "open_dataset",
     "OnlineDataset",
+    "BatchOrder",
     # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
     "assets",
@@ -146,6 +148,7 @@ _NAMES_OF = {
     "core": "Degradation Draw Pair ShortExposure Target apply",
     "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
+    "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",
     "dataset.repair": "repair",
     "dataset.request": "DatasetRequest dataset_names load_request",

@@ -11,6 +11,7 @@
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
 ``repair``, ``copies``  making damaged parts again, and what is stored twice for it
+``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
 ``whole``               whole photographs as two folders of files, sharp and blurred
@@ -19,6 +20,7 @@
 
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
 from blursynth.dataset.online import OnlineDataset, Unblurred
+from blursynth.dataset.order import BatchOrder, WindowOrder
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
 from blursynth.dataset.repair import Repair, repair
@@ -30,6 +32,7 @@ from blursynth.dataset.whole import PicturesReport, blur_pictures
 
 __all__ = [
     "Batch",
+    "BatchOrder",
     "Dataset",
     "DatasetRequest",
     "ExpectedDigest",
@@ -51,6 +54,7 @@ __all__ = [
     "TensorPairs",
     "Unblurred",
     "Verification",
+    "WindowOrder",
     "blur_pictures",
     "dataset_names",
     "finalize",
