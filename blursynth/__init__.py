@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from blursynth import transforms
     from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
     from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
+    from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.order import BatchOrder
@@ -127,6 +128,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "verify",
     "repair",
     "replay",
+    "export",
     "Dataset",
     "open_dataset",
     "OnlineDataset",
@@ -146,6 +148,7 @@ __all__ = [  # noqa: RUF022  in the order of use
 _NAMES_OF = {
     "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
     "core": "Degradation Draw Pair ShortExposure Target apply",
+    "dataset.export": "export",
     "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
     "dataset.order": "BatchOrder",

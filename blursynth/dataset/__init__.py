@@ -14,10 +14,12 @@
 ``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
+``export``              the pairs of one in layouts that other code reads
 ``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """
 
+from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.order import BatchOrder, WindowOrder
@@ -36,6 +38,8 @@ __all__ = [
     "Dataset",
     "DatasetRequest",
     "ExpectedDigest",
+    "Export",
+    "ExportFormat",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",
@@ -57,6 +61,7 @@ __all__ = [
     "WindowOrder",
     "blur_pictures",
     "dataset_names",
+    "export",
     "finalize",
     "generate",
     "load_request",
