@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from blursynth import transforms
     from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
     from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
+    from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
     from blursynth.dataset.online import OnlineDataset
+    from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
+    from blursynth.dataset.repair import repair
     from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
     from blursynth.dataset.verify import replay, verify
     from blursynth.errors import (
@@ -123,10 +126,13 @@ __all__ = [  # noqa: RUF022  in the order of use
     "generate",
     "resume",
     "verify",
+    "repair",
     "replay",
+    "export",
     "Dataset",
     "open_dataset",
     "OnlineDataset",
+    "BatchOrder",
     # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
     "assets",
@@ -142,9 +148,12 @@ __all__ = [  # noqa: RUF022  in the order of use
 _NAMES_OF = {
     "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
     "core": "Degradation Draw Pair ShortExposure Target apply",
+    "dataset.export": "export",
     "dataset.generate": "generate plan resume",
     "dataset.online": "OnlineDataset",
+    "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",
+    "dataset.repair": "repair",
     "dataset.request": "DatasetRequest dataset_names load_request",
     "dataset.verify": "replay verify",
     "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError",

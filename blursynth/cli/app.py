@@ -13,6 +13,7 @@ from blursynth.cli import (
     console,
     datasets,
     depth,
+    export,
     fit,
     generate,
     inspect,
@@ -21,6 +22,7 @@ from blursynth.cli import (
     preview,
     realism,
     recipes,
+    repair,
     replay,
     resume,
     schema,
@@ -71,8 +73,8 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, fit, build, datasets, resume, verify, inspect, replay, realism, depth, kinds, recipes,
-    schema, laws, warm,
+    preview, generate, apply, fit, build, datasets, resume, verify, repair, export, inspect, replay, realism, depth,
+    kinds, recipes, schema, laws, warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

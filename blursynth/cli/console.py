@@ -272,6 +272,7 @@ _WORDS = {
     "simulate": "simulating",
     "train": "learning to read blur",
     "compare": "comparing",
+    "export": "writing",
 }
 
 

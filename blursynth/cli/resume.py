@@ -14,7 +14,7 @@ from blursynth.errors import InvalidValueError
 EPILOG = """\b
 Examples:
   blursynth resume dataset/
-  blursynth resume dataset/ --redo 3,5          # shards that verify found damaged
+  blursynth resume dataset/ --redo 3,5          # these shards, whatever they hold
   blursynth resume dataset/ --sources /new/place/of/photos
 """
 

@@ -46,6 +46,7 @@ def command(
         raise InvalidValueError(f"--replay-seed must be >= 0 and below 2^63, got {replay_seed}.")
 
     from blursynth import dataset
+    from blursynth.dataset.verify import UNFINISHED
 
     with console.progress_bar("shards") as show:
         found = dataset.verify(
@@ -67,7 +68,9 @@ def command(
     console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:
         console.echo(f"  - {arguments.own_kind_text(problem.value) if problem.field == 'kind' else problem.what}")
-    if found.damaged_shards:
-        listed = ",".join(str(s) for s in found.damaged_shards)
-        console.echo(f"Make these shards again with: blursynth resume {out} --redo {listed}")
+    unfinished = [problem for problem in found.problems if problem.what.startswith(UNFINISHED)]
+    if any(problem not in unfinished and "blursynth repair" not in problem.what for problem in found.problems):
+        console.echo(f"Make what is damaged again with: blursynth repair {out}")
+    if unfinished:
+        console.echo(f"Finish it with: blursynth resume {out}")
     raise typer.Exit(1)

@@ -10,16 +10,22 @@
 ``engine``              where shards are made: locally or on a cluster
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
+``repair``, ``copies``  making damaged parts again, and what is stored twice for it
+``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
+``export``              the pairs of one in layouts that other code reads
 ``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """
 
+from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
 from blursynth.dataset.online import OnlineDataset, Unblurred
+from blursynth.dataset.order import BatchOrder, WindowOrder
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
+from blursynth.dataset.repair import Repair, repair
 from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
 from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
@@ -28,15 +34,19 @@ from blursynth.dataset.whole import PicturesReport, blur_pictures
 
 __all__ = [
     "Batch",
+    "BatchOrder",
     "Dataset",
     "DatasetRequest",
     "ExpectedDigest",
+    "Export",
+    "ExportFormat",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",
     "Plan",
     "Problem",
     "Progress",
+    "Repair",
     "Replay",
     "Report",
     "Sample",
@@ -48,13 +58,16 @@ __all__ = [
     "TensorPairs",
     "Unblurred",
     "Verification",
+    "WindowOrder",
     "blur_pictures",
     "dataset_names",
+    "export",
     "finalize",
     "generate",
     "load_request",
     "open_dataset",
     "plan",
+    "repair",
     "replay",
     "resume",
     "scan_sources",

@@ -57,7 +57,7 @@ def load_assets(recipe: Any, out: Path) -> None:
 def read_asset(name: str, out: Path) -> None:
     """Register one array if its file is unchanged, byte for byte."""
     path = asset_path(out, name)
-    fix = "Restore it from a backup, or run the command that made the data set again."
+    fix = "Run blursynth repair, which restores it from its copy, or the command that made the data set."
     try:
         data = read_bounded(path, ASSET_BYTES)
         array = _decoded(data)

@@ -8,6 +8,7 @@ tried.
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import multiprocessing
 import os
 import signal
@@ -34,6 +35,8 @@ CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
 # Loading numba and the codecs can take longer than making a shard; the fork server does it once for all workers.
 _PRELOADED = ("cv2", "numcodecs.blosc", "blursynth.dataset.engine", "blursynth.dataset.preloaded")
 SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
+# Time without a report until a worker is replaced: local workers report every sample, those of Dask whole shards.
+LOCAL_STALL_S, DASK_STALL_S = 1800.0, 6 * 3600.0
 
 
 class Engine(ABC):
@@ -71,6 +74,7 @@ class _Worker:
     done: int = 0
     heard: float = field(default_factory=time.monotonic)  # when it last reported
     silence: float = field(default_factory=lambda: SILENT_S)  # after which it is named
+    stalled_s: float = 0.0  # how long it was silent when it was killed for that
 
 
 class LocalEngine(Engine):
@@ -78,10 +82,18 @@ class LocalEngine(Engine):
 
     They are started from a clean process (by a fork server or spawned), never forked from this one, and run
     single-threaded kernels.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    stall_s
+        Time in seconds without a report after which a worker is killed and replaced. Workers report after each sample,
+        so it must be longer than reading the slowest picture takes.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._count = workers
+    def __init__(self, workers: int, *, stall_s: float = LOCAL_STALL_S) -> None:
+        self._count, self._stall_s = workers, checked_stall(stall_s)
         self._workers: list[_Worker] = []
         self._waiting: deque[int] = deque()
         self._tries: dict[int, int] = {}
@@ -99,7 +111,7 @@ class LocalEngine(Engine):
                 if worker.shard is None and self._waiting:
                     self._give(worker, self._waiting.popleft())
             ends = [w.connection for w in self._workers] + [w.process.sentinel for w in self._workers]
-            ready = wait(ends, SILENT_S / 4)
+            ready = wait(ends, min(SILENT_S, self._stall_s) / 4)
             yield from self._silent()
             for worker in list(self._workers):
                 if worker.connection in ready:
@@ -116,10 +128,16 @@ class LocalEngine(Engine):
         self._workers.append(_Worker(process, ours))
 
     def _silent(self) -> Iterator[Event]:
-        """Report workers that have been silent for long: pictures may be slow, or a disk or the worker may hang."""
+        """Name workers that have been silent for long (pictures may be slow, or a disk or the worker may hang), and
+        kill those that have been for too long."""
         now = time.monotonic()
         for worker in self._workers:
-            if worker.shard is not None and now - worker.heard > worker.silence:
+            if worker.shard is None or worker.stalled_s:
+                continue
+            if now - worker.heard > self._stall_s:
+                worker.stalled_s = now - worker.heard
+                worker.process.kill()  # its sentinel shows the rest
+            elif now - worker.heard > worker.silence:
                 worker.silence *= 2
                 yield Event(
                     worker.shard,
@@ -157,14 +175,20 @@ class LocalEngine(Engine):
             return  # it had nothing left to do
         self._tries[shard] = self._tries.get(shard, 0) + 1
         if self._tries[shard] >= TRIES:
+            times = f"{TRIES} times (last exit code {code})"
+            if worker.stalled_s:
+                times = f"or hung {TRIES} times (at last it did not report for {worker.stalled_s:.0f} s and was killed)"
             raise DatasetError(
-                f"The worker of shard {shard} died {TRIES} times (last exit code {code}).",
-                why=_cause(code),
+                f"The worker of shard {shard} died {times}.",
+                why="A picture or its disk takes too long to read." if worker.stalled_s else _cause(code),
                 fix="Fix that and run blursynth resume; finished shards are kept.",
             )
         self._waiting.appendleft(shard)
         self._hire()
-        yield Event(shard, 0, note=f"the worker of shard {shard} died (exit code {code}) and was replaced")
+        what = f"died (exit code {code})"
+        if worker.stalled_s:
+            what = f"did not report for {worker.stalled_s:.0f} s, was killed"
+        yield Event(shard, 0, note=f"the worker of shard {shard} {what} and was replaced")
 
     def close(self) -> None:
         for worker in self._workers:
@@ -181,6 +205,14 @@ class LocalEngine(Engine):
             worker.connection.close()
             worker.process.close()
         self._workers.clear()
+
+
+def checked_stall(stall_s: float) -> float:
+    if not 0 < stall_s < math.inf:
+        raise InvalidValueError(
+            (Argument("stall_s"), f" must be a number of seconds > 0, got {stall_s!r}."), field="stall_s", value=stall_s
+        )
+    return stall_s
 
 
 def _cause(code: int | None) -> Message:
@@ -317,15 +349,19 @@ class DaskEngine(Engine):
         Address of a scheduler or a ``distributed.Client``; by default a local cluster is started.
     workers
         Number of processes of the local cluster.
+    stall_s
+        Time in seconds in which no shard is finished, after which the run ends with an error that names the workers and
+        their tasks: workers of a cluster cannot be killed from here. It must be longer than a shard takes.
 
     Raises
     ------
     DatasetError
-        There is no scheduler at this address; or, later, the connection was lost or the worker of a shard repeatedly
-        died.
+        There is no scheduler at this address; or, later, the connection was lost, the worker of a shard repeatedly
+        died, or nothing was finished for too long.
     """
 
-    def __init__(self, address: Any = None, *, workers: int | None = None) -> None:
+    def __init__(self, address: Any = None, *, workers: int | None = None, stall_s: float = DASK_STALL_S) -> None:
+        self._stall_s = checked_stall(stall_s)
         distributed = require("distributed", extra="cluster", purpose="engine='dask'")
         self._distributed = distributed
         self._futures: list[Any] = []
@@ -382,6 +418,11 @@ class DaskEngine(Engine):
                 raise _lost_scheduler(self._client)
             future = _next(waiting, 1.0)
             if future is None:
+                if time.monotonic() - heard > self._stall_s:
+                    raise DatasetError(
+                        f"The Dask cluster has stalled: {self._whereabouts(time.monotonic() - heard)}.",
+                        fix="Restart these workers and run blursynth resume; finished shards are kept.",
+                    )
                 if time.monotonic() - heard > silence:
                     silence *= 2
                     yield Event(-1, 0, note=self._whereabouts(time.monotonic() - heard))
@@ -415,15 +456,21 @@ class DaskEngine(Engine):
     def close(self) -> None:
         futures, self._futures = self._futures, []
         if self._client.status == "running":
-            with suppress(Exception):  # it is shutting down; its errors must not hide the one that matters
-                self._client.cancel(futures)
-                self._client.run(_forget, self._key if futures else "", on_error="ignore")
+            # Workers that hang would let this wait for ever.
+            leave = threading.Thread(target=self._leave_workers, args=(futures,), daemon=True)
+            leave.start()
+            leave.join(CLOSE_S)
         if self._own:
             with suppress(Exception):
                 self._client.close(timeout=CLOSE_S)
         if self._cluster is not None:
             with suppress(Exception):
                 self._cluster.close(timeout=CLOSE_S)
+
+    def _leave_workers(self, futures: list[Any]) -> None:
+        with suppress(Exception):  # it is shutting down; its errors must not hide the one that matters
+            self._client.cancel(futures)
+            self._client.run(_forget, self._key if futures else "", on_error="ignore")
 
 
 def _next(waiting: Any, timeout_s: float) -> Any:

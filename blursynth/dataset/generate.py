@@ -18,6 +18,7 @@ from blursynth import degradations
 from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
+from blursynth.dataset.copies import keep_copies
 from blursynth.dataset.engine import Engine, make_engine, start_early
 from blursynth.dataset.files import (
     disk_error,
@@ -69,7 +70,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """How shards are made; see :func:`generate`."""
 
     workers: int
@@ -359,7 +360,7 @@ def generate(
         Ctrl-C was pressed; finished shards are kept.
     """
     out, workers = expanded(out), checked_workers(workers)
-    work = _Work(workers, engine, any_environment, cache_bytes, on_progress)
+    work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     if not request.split:
         return _generate(*_looked(request, out, scan, work), shards, work)
     if shards is not None or scan is not None:
@@ -372,7 +373,7 @@ def generate(
 
 
 def _looked(
-    request: DatasetRequest, out: Path, scan: Scan | None, work: _Work
+    request: DatasetRequest, out: Path, scan: Scan | None, work: Work
 ) -> tuple[Prepared, Path, DatasetError | None]:
     """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
@@ -384,7 +385,7 @@ def _looked(
 
 
 def _generate(
-    prepared: Prepared, out: Path, damage: DatasetError | None, shards: tuple[int, int] | None, work: _Work
+    prepared: Prepared, out: Path, damage: DatasetError | None, shards: tuple[int, int] | None, work: Work
 ) -> Report:
     spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
@@ -549,7 +550,7 @@ def resume(
     try:
         spec = load_spec(out)
     except DatasetError as error:
-        raise _unrecovered(out, error) if _shard_length(out) is not None else error from None
+        raise unrecovered(out, error) if _shard_length(out) is not None else error from None
     wanted = _wanted(shards, spec)
     again = tuple(sorted(set(redo)))
     for shard in again:
@@ -567,7 +568,7 @@ def resume(
             fix="Run blursynth generate with the original arguments, or restore them from a backup.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
-    work = _Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
     report = _run(out, spec, tuple(kinds), roots, wanted, again, work)
     lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
     return replace(report, notes=(*report.notes, *lost))
@@ -599,18 +600,18 @@ def _run(
     roots: Callable[[], dict[str, str]],
     wanted: range,
     again: tuple[int, ...],
-    work: _Work,
+    work: Work,
 ) -> Report:
     start = time.monotonic()
     refuse_links(out)
     folder = DatasetFolder.begun(out)
-    total = _samples(spec, wanted)
+    total = samples_of(spec, wanted)
     kept = _kept(out, spec, wanted, again)
     made: dict[int, Manifest] = {}
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
-    if len(kept) == len(wanted) and (digest is not None or not _all_made(out, spec)):
-        _tell(work, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
+    if len(kept) == len(wanted) and (digest is not None or not all_made(out, spec)):
+        tell(work, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
         sweep_left_over(out)
     else:
         with locked(out, wanted.start, wanted.stop):
@@ -619,12 +620,13 @@ def _run(
             for name in ("manifest", "draws", *(a.name for a in spec.arrays)):
                 folder.make(folder.path / name)
             create_store(out, spec)
+            keep_copies(folder, spec)
             kept = _kept(out, spec, wanted, again)
             missing = [s for s in wanted if s not in kept]
-            _tell(work, _samples(spec, kept), total)
+            tell(work, samples_of(spec, kept), total)
             if missing:
                 job = Job(folder, kinds, roots(), work.any_environment, work.cache_bytes)
-                made, notes = _make(job, spec, missing, again, work, total)
+                made, notes = make_shards(job, spec, missing, again, work, total)
             folder.check()
             if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
                 raise DatasetError(
@@ -632,7 +634,7 @@ def _run(
                     why="Another program removed it while other shards were being made.",
                     fix="Run blursynth resume to make it again.",
                 )
-            if _all_made(out, spec):
+            if all_made(out, spec):
                 digest = _digest_if_complete(out, spec) if not made else None
                 digest = digest or finalize(out)
                 folder.check()
@@ -653,14 +655,14 @@ def _run(
     )
 
 
-def _make(
-    job: Job, spec: Spec, missing: Sequence[int], again: Sequence[int], work: _Work, total: int
+def make_shards(
+    job: Job, spec: Spec, missing: Sequence[int], again: Sequence[int], work: Work, total: int
 ) -> tuple[dict[int, Manifest], list[str]]:
     """Make shards, report progress, and remove what writers that were stopped left; returns manifests and notes."""
     running: dict[int, int] = {}
     made: dict[int, Manifest] = {}
     notes: list[str] = []
-    ready = total - _samples(spec, missing)
+    ready = total - samples_of(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
         with closing(make_engine(work.engine, work.workers, len(missing))) as runner:
@@ -676,14 +678,14 @@ def _make(
                         made[event.shard] = event.manifest
                     if event.note:
                         notes.append(event.note)
-                    _tell(work, ready + sum(running.values()), total, event.note)
+                    tell(work, ready + sum(running.values()), total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
     return made, notes
 
 
-def _samples(spec: Spec, shards: Iterable[int]) -> int:
+def samples_of(spec: Spec, shards: Iterable[int]) -> int:
     return sum(len(spec.range_of(s)) for s in shards)
 
 
@@ -691,7 +693,7 @@ def _kept(out: Path, spec: Spec, wanted: range, again: Sequence[int]) -> list[in
     return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
 
 
-def _all_made(out: Path, spec: Spec) -> bool:
+def all_made(out: Path, spec: Spec) -> bool:
     return set(range(spec.shards)) <= set(finished_shards(out))
 
 
@@ -709,7 +711,7 @@ def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
     return asdict(index.digest)
 
 
-def _tell(work: _Work, done: int, total: int, note: str = "") -> None:
+def tell(work: Work, done: int, total: int, note: str = "") -> None:
     if work.on_progress is not None:
         work.on_progress(Progress("generate", done, total, note=note))
 
@@ -767,7 +769,7 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
         with suppress(DatasetError):
             others += read_json(manifest_path(out, shard), "the manifest").get("request_sha256") != spec.sha256()
     if not found or others:
-        raise _unrecovered(out, damage)
+        raise unrecovered(out, damage)
     if not any_environment and any(manifest.environment_sha256 != environment_sha256() for manifest in found):
         raise DatasetError(
             damage.what,
@@ -782,12 +784,12 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
     return load_spec(out)
 
 
-def _unrecovered(out: Path, damage: DatasetError) -> DatasetError:
+def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
     return DatasetError(
         damage.what,
         why=damage.why,
-        fix=f"Run blursynth generate with the original arguments of {out}, which rewrites it if the finished shards "
-        "agree; or restore it from a backup.",
+        fix=f"Run blursynth repair {out}, which restores it from its copy; or blursynth generate with the original "
+        "arguments, which rewrites it if the finished shards agree.",
     )
 
 

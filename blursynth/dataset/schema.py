@@ -37,6 +37,7 @@ from blursynth.recipe.samplers import Sampler
 from blursynth.records.text import is_inside
 
 __all__ = [
+    "COPIES",
     "ArraySpec",
     "Spec",
     "build_spec",
@@ -52,6 +53,7 @@ SCHEMAS = (6, 7)  # that are read; 7 adds the codec "none", and data sets withou
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
+COPIES = "copies"  # folder of second copies (see copies.py)
 PICTURE_TYPES = ("uint8", "uint16", "float32")
 ENDLESS = 2**62  # count of an endless data set, which is not stored
 
@@ -262,6 +264,11 @@ def load_spec(out: Path) -> Spec:
     """Read ``dataset.json`` and check that it describes a possible data set."""
     path = out / "dataset.json"
     if not path.exists():
+        if (out / COPIES / "dataset.json").exists():
+            raise DatasetError(
+                f"{path}: the description of the data set is missing.",
+                fix=f"Run blursynth repair {out}, which restores it from its copy.",
+            )
         if within := sorted(found.parent for found in out.glob("*/dataset.json")):
             names = [repr(folder.name) for folder in within]
             few = names if len(names) < 4 else [*names[:3], "others"]
@@ -282,10 +289,11 @@ def load_spec(out: Path) -> Spec:
             f"{path}: has schema {schema!r}, but this version reads {' and '.join(map(str, SCHEMAS))}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
+    fix = f"Run blursynth repair {out}, which restores it from its copy; or restore it from a backup."
     try:
         typed = typed_json(_Document, data := read_bounded(path, JSON_BYTES))
     except ValueError as error:
-        raise DatasetError(f"{path}: is damaged ({error}).", fix="Restore it from a backup.") from None
+        raise DatasetError(f"{path}: is damaged ({error}).", fix=fix) from None
     spec = replace(typed.request, environment=document["environment"])
     for wrong in _impossible(spec):
         what = f"{path}: does not describe a data set made by blursynth: {wrong}."
@@ -295,9 +303,7 @@ def load_spec(out: Path) -> Spec:
     except (ValueError, KeyError, RecursionError):  # NaN, lone surrogates, a recipe without steps
         same = False
     if not same:
-        raise DatasetError(
-            f"{path}: was changed after it was written (its sha256 does not match).", fix="Restore it from a backup."
-        )
+        raise DatasetError(f"{path}: was changed after it was written (its sha256 does not match).", fix=fix)
     return spec
 
 

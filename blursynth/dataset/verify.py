@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blursynth import degradations
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
+from blursynth.dataset.copies import copied_names, is_whole, same_content
 from blursynth.dataset.files import (
     canonical,
     links_out,
@@ -40,7 +41,7 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
 from blursynth.dataset.render import Placement, Renderer, Window
 from blursynth.dataset.sample_records import RecordReader
-from blursynth.dataset.schema import Spec, load_spec, store_files
+from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import Skipped
 from blursynth.errors import MISSING, BlursynthError, DatasetError
@@ -53,6 +54,7 @@ from blursynth.records.text import printable
 __all__ = ["Problem", "Replay", "Verification", "replay", "verify"]
 
 CARD_BYTES = 2**26  # of the data card and of the Croissant metadata
+UNFINISHED = "the data set is not finished"
 MOST_MISSING = 100  # missing shards that are named individually
 
 
@@ -101,7 +103,7 @@ class Verification:
 
     @property
     def damaged_shards(self) -> tuple[int, ...]:
-        """Shards to pass to ``resume(out, redo=...)``."""
+        """Shards that :func:`~blursynth.dataset.repair` makes again."""
         return tuple(sorted({p.shard for p in self.problems if p.shard is not None}))
 
 
@@ -158,7 +160,7 @@ def verify(
     """
     out = expanded(out)
     level: Literal["files", "deep"] = "deep" if deep else "files"
-    parts = ("dataset.json", "index.json", "manifest")  # if any of them exists, this was a data set
+    parts = ("dataset.json", "index.json", "manifest", COPIES)  # if any of them exists, this was a data set
     if not any(os.path.lexists(out / name) for name in parts):
         load_spec(out)  # says what is wrong with the path
     spec = None
@@ -184,13 +186,15 @@ def verify(
     for name, data in store_files(spec).items():  # what plain zarr readers see, which the specification determines
         stored = StoredObject(name, len(data), sha256_hex(data))
         for what in _wrong_file(out, stored, "dataset.json"):
-            problems.append(Problem(f"{what}; blursynth resume writes it again"))
+            problems.append(Problem(f"{what}; blursynth repair writes it again"))
     for name in asset_names(spec.recipe):
         with _reported(problems):
             read_asset(name, out)
     with _reported(problems):
         read_sealed(out / "skipped.json", "the list of unused inputs", _NotUsed)
     index, found = _check_index(out, spec, there)
+    problems += found
+    found, notes = _check_copies(out, spec)
     problems += found
     digest: dict[str, str] = {}
     if len(there) == spec.shards and not any(p.shard is not None for p in problems):
@@ -199,7 +203,6 @@ def verify(
             digest = asdict(derived.digest)
             if index is not None and derived != index:
                 problems.append(Problem("index.json: its digests are not those of the content"))
-    notes = []
     own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
     for name, what, ours in _others(out, spec, own):
         # While a data set is being made, there are files of shards whose manifests do not exist yet.
@@ -327,7 +330,7 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
     except DatasetError as error:
         return None, [Problem(str(error))]
     if index is None:
-        return None, [Problem(f"the data set is not finished ({len(there)} of {spec.shards} shards)")]
+        return None, [Problem(f"{UNFINISHED} ({len(there)} of {spec.shards} shards)")]
     problems = []
     for name in ("README.md", "croissant.json"):
         try:
@@ -335,18 +338,36 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
                 problems.append(Problem(f"index.json: does not name {name}"))
             elif sha256_hex(read_bounded(out / name, CARD_BYTES)) != index.files[name]:
                 what = f"{name}: was changed after it was written (sha256 differs)"
-                problems.append(Problem(f"{what}; delete index.json and run blursynth resume, which writes both again"))
+                problems.append(Problem(f"{what}; blursynth repair writes it again"))
         except FileNotFoundError:
-            problems.append(Problem(f"{name}: is missing; blursynth resume writes it again"))
+            problems.append(Problem(f"{name}: is missing; blursynth repair writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
     missing = _missing(spec, there)
     for shard in missing[:MOST_MISSING]:
-        what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing. Run blursynth resume."
+        what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing"
         problems.append(Problem(what, shard))
     if len(missing) > MOST_MISSING:
-        problems.append(Problem(f"{len(missing) - MOST_MISSING:,} more manifests are missing; run blursynth resume"))
+        problems.append(Problem(f"{len(missing) - MOST_MISSING:,} more manifests are missing"))
     return index, problems
+
+
+def _check_copies(out: Path, spec: Spec) -> tuple[list[Problem], list[str]]:
+    """Problems with the copies of files that nothing else implies; a note if there are none at all."""
+    if not os.path.lexists(out / COPIES):
+        return [], [f"{COPIES}: dataset.json and other files have no copy yet; blursynth repair writes it"]
+    problems = []
+    for name in copied_names(spec):
+        copy = f"{COPIES}/{name}"
+        try:
+            if is_whole(out, name) and not same_content(out, name):
+                problems.append(Problem(f"{copy}: differs from {name}; blursynth repair writes it again"))
+        except FileNotFoundError:
+            problems.append(Problem(f"{copy}: is missing; blursynth repair writes it again"))
+        except (DatasetError, OSError) as error:
+            reason = error.what if isinstance(error, DatasetError) else error.strerror
+            problems.append(Problem(f"{copy}: cannot be read ({reason})"))
+    return problems, []
 
 
 def _missing(spec: Spec, there: Sequence[int]) -> list[int]:
@@ -357,9 +378,10 @@ def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str,
     """Files that do not belong to the data set: path, description, and whether it is among the data set's own files."""
     known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
+    known |= {f"{COPIES}/{name}" for name in copied_names(spec)}
     for shard in shards:
         known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
-    folders = {"manifest", "draws", "assets", *(a.name for a in spec.arrays)}
+    folders = {"manifest", "draws", "assets", COPIES, *(a.name for a in spec.arrays)}
     for parent, names, files in os.walk(out):
         names[:] = sorted(name for name in names if Path(parent) != out or name != ".locks")
         for file in sorted(files):

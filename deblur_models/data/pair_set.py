@@ -90,6 +90,15 @@ class PairSet(Sequence[PairSample]):
     def size_px(self, index: int) -> tuple[int, int]:
         """Height and width of a pair, without decoding it."""
 
+    def smallest(self) -> int:
+        """The pair with the shortest side."""
+        return min(range(len(self)), key=lambda index: min(self.size_px(index)))
+
+    @property
+    def shard_length(self) -> int:
+        """Number of consecutive pairs that are stored together."""
+        return len(self)
+
     def fingerprint(self) -> str:
         """A string that changes with the pairs but not with their location; here it depends on number and sizes."""
         return hashlib.sha256(repr([self.size_px(i) for i in range(len(self))]).encode()).hexdigest()
@@ -127,6 +136,13 @@ class StoredPairs(PairSet):
 
     def size_px(self, index: int) -> tuple[int, int]:
         return self.dataset.spec.size_px, self.dataset.spec.size_px
+
+    def smallest(self) -> int:
+        return 0  # all have the same size
+
+    @property
+    def shard_length(self) -> int:
+        return self.dataset.spec.shard_length
 
     def fingerprint(self) -> str:
         return self.dataset.spec.sha256()

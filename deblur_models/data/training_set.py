@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from blursynth.dataset import OnlineDataset, Unblurred
+from blursynth.dataset import OnlineDataset, Unblurred, WindowOrder
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.records.streams import Stream
 from deblur_models.data.augmentation import Augmentation
@@ -105,6 +105,9 @@ class OnTheFly(Source):
 class Crops(Source):
     """Square crops of the pairs of a set: every pair once per epoch, in an order and at positions given by the seed.
 
+    Pairs of a large data set are mixed window by window (:class:`~blursynth.dataset.WindowOrder`), so that shards are
+    read one after another.
+
     Each crop has a margin of ``margin_px``, mirrored beyond the edges of a picture; without it, crops must fit into the
     pictures. A pair that cannot be decoded is skipped with a warning and replaced by the next one of the epoch, which
     depends only on the index of the sample.
@@ -115,18 +118,18 @@ class Crops(Source):
     def __init__(self, pairs: PairSet, name: str, *, size_px: int, seed: int, margin_px: int = 0) -> None:
         self.pairs, self.name, self.size, self.seed, self.margin_px = pairs, name, size_px, seed, margin_px
         self._left_out: set[int] = set()
+        self.order = WindowOrder(len(pairs), pairs.shard_length, seed=seed, name=f"{name}.order")
         pairs.check()
-        for i in range(len(pairs)):
-            height, width = pairs.size_px(i)
-            if min(height, width) < size_px:
-                raise InvalidValueError(
-                    f"{name}: patch_px = {size_px} is larger than the pictures: pair {i} has {width}x{height} px.",
-                    fix="Reduce patch_px, or remove the picture.",
-                )
+        smallest = pairs.smallest()
+        height, width = pairs.size_px(smallest)
+        if min(height, width) < size_px:
+            raise InvalidValueError(
+                f"{name}: patch_px = {size_px} is larger than the pictures: pair {smallest} has {width}x{height} px.",
+                fix="Reduce patch_px, or remove the picture.",
+            )
 
     def sample(self, index: int) -> PairSample:
-        epoch, position = divmod(index, len(self.pairs))
-        pair = self._read(shuffled(len(self.pairs), self.seed, epoch, self.name), position)
+        pair = self._read(*divmod(index, len(self.pairs)))
         where = Stream(self.seed, index, f"{self.name}.crop")
         top, left = (int(where.uniform() * (n - self.size + 1)) for n in pair.sharp.shape[:2])
         if self.margin_px:
@@ -141,10 +144,10 @@ class Crops(Source):
     def fingerprint(self) -> str:
         return self.pairs.fingerprint()
 
-    def _read(self, order: Sequence[int], position: int) -> PairSample:
-        tries = min(len(order), self.GIVES_UP_AFTER)
+    def _read(self, epoch: int, position: int) -> PairSample:
+        tries = min(len(self.pairs), self.GIVES_UP_AFTER)
         for attempt in range(tries):
-            number = order[(position + attempt) % len(order)]
+            number = self.order.at(epoch, (position + attempt) % len(self.pairs))
             try:
                 return self.pairs.read(number)
             except PictureError as error:

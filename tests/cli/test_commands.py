@@ -562,7 +562,7 @@ def test_verify(made: Path) -> None:
     assert re.search(r"every file and every picture checked, 2 samples rendered again \(--replay-seed \d+\)\.", text)
 
 
-def test_verify_lists_problems_and_resume_mends_them(photos: Path, tmp_path: Path) -> None:
+def test_verify_lists_problems_and_repair_mends_them(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     passes(*MAKE, photos, out)
     victim = next(p for p in (out / "blurred" / "c" / "1").rglob("*") if p.is_file())
@@ -573,9 +573,16 @@ def test_verify_lists_problems_and_resume_mends_them(photos: Path, tmp_path: Pat
     assert result.exit_code == 1
     assert f"{out} has 1 problem:" in result.stdout
     assert "its content was changed (sha256 differs)" in result.stdout
-    assert f"Make these shards again with: blursynth resume {out} --redo 1" in result.stdout
+    assert f"Make what is damaged again with: blursynth repair {out}" in result.stdout
+    assert f"{out}: 1 shard made again" in passes("repair", out, "-w", 1)
+    assert f"{out}: nothing was damaged" in passes("repair", out, "-w", 1)
     assert "made 4 pairs" in passes("resume", out, "--redo", "1", "-w", 1)
     passes("verify", out, "--deep")
+    for name in ("index.json", "manifest/000002.json"):
+        (out / name).unlink()
+    result = run("verify", out)
+    assert result.exit_code == 1
+    assert result.stdout.endswith(f"Finish it with: blursynth resume {out}\n")
 
 
 def test_inspect(made: Path, tmp_path: Path) -> None:

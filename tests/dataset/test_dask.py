@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import blursynth as bs
 from blursynth.dataset import DatasetRequest, Progress, engine, generate
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.writer import Event, Job
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, InvalidValueError
 
 pytest.importorskip("distributed")
 
@@ -123,6 +124,48 @@ def test_a_worker_that_says_nothing_is_named(
     assert report.finished
     assert "the worker of shard 0 (process " in notes[0]
     assert any("has not reported for" in note for note in report.notes)
+
+
+def stop_workers(runner: engine.LocalEngine, monkeypatch: pytest.MonkeyPatch, *, times: int) -> list[int]:
+    """Stop (SIGSTOP) the first workers that it starts for ever; returns the growing list of them."""
+    hire, stopped = runner._hire, []
+
+    def hire_and_stop() -> None:
+        hire()
+        if len(stopped) < times:
+            stopped.append(runner._workers[-1].process.pid)
+            os.kill(stopped[-1], signal.SIGSTOP)
+
+    monkeypatch.setattr(runner, "_hire", hire_and_stop)
+    return stopped
+
+
+@pytest.mark.slow  # the limit must be longer than a busy machine needs to load libraries
+def test_a_worker_that_hangs_is_replaced(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = engine.LocalEngine(2, stall_s=20.0)
+    stopped = stop_workers(runner, monkeypatch, times=1)
+    request = DatasetRequest(sources=pictures, recipe=recipe, **SMALL)
+    report = generate(request, tmp_path / "out", workers=1, engine=runner)
+    assert report.finished
+    note = r"the worker of shard \d did not report for \d+ s, was killed and was replaced"
+    assert re.fullmatch(note, report.notes[-1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(stopped[0], 0)
+
+
+def test_workers_that_hang_each_time_end_the_run(
+    pictures: Path, recipe: bs.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = engine.LocalEngine(1, stall_s=0.2)
+    stop_workers(runner, monkeypatch, times=9)
+    request = DatasetRequest(sources=pictures, recipe=recipe, **SMALL)
+    with pytest.raises(DatasetError, match=r"or hung 3 times \(at last it did not report for 0 s and was killed\)"):
+        generate(request, tmp_path / "out", workers=1, engine=runner)
+    for stall_s in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidValueError, match="must be a number of seconds > 0"):
+            engine.LocalEngine(1, stall_s=stall_s)
 
 
 # The command line's own path.
@@ -231,3 +274,23 @@ def test_an_error_of_a_worker_is_told(pictures: Path, tmp_path: Path, cluster: d
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 2, said
     assert "cannot be read" in said
+
+
+@pytest.mark.slow
+def test_a_cluster_that_hangs_ends_the_run(pictures: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
+    """Its only worker is stopped, as by a file system that does not answer."""
+    import distributed
+
+    request = DatasetRequest(sources=pictures, recipe=recipe, **SMALL)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+        (nanny,) = local.workers.values()
+        os.kill(nanny.pid, signal.SIGSTOP)
+        try:
+            runner = engine.DaskEngine(client, stall_s=3.0)
+            with pytest.raises(DatasetError, match="has stalled: no shard was finished for"):
+                generate(request, tmp_path / "out", workers=1, engine=runner)
+        finally:
+            os.kill(nanny.pid, signal.SIGCONT)

@@ -220,9 +220,7 @@ def test_files_of_others_are_told(copy: Path) -> None:
     assert [p.what for p in verify(copy).problems] == ["sharp/c/9/0/0/0: is not a file of this data set"]
     shutil.rmtree(copy / "sharp/c/9")
     (copy / "manifest/000001.json").unlink()  # what it names is not a file of others
-    assert [p.what for p in verify(copy).problems] == [
-        "manifest/000001.json: the manifest is missing. Run blursynth resume."
-    ]
+    assert [p.what for p in verify(copy).problems] == ["manifest/000001.json: the manifest is missing"]
 
 
 def test_other_samples_are_rendered_again_each_time(made: Path) -> None:
@@ -254,8 +252,8 @@ def test_damage_is_exit_1_whatever_the_file(copy: Path) -> None:
         assert name in text
         flip(copy / name, 20)
     (copy / "dataset.json").unlink()
-    assert run() == (1, f"{copy} has 1 problem:\n  - {copy}: is not a blursynth data set (it has no dataset.json). "
-                     "Check the path; make one with blursynth generate.\n")  # fmt: skip
+    assert run() == (1, f"{copy} has 1 problem:\n  - {copy / 'dataset.json'}: the description of the data set is missing. "
+                     f"Run blursynth repair {copy}, which restores it from its copy.\n")  # fmt: skip
     shutil.rmtree(copy)
     assert run()[0] == 2
 
