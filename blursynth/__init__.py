@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
     from blursynth.dataset.repair import repair
+    from blursynth.dataset.report import report
     from blursynth.dataset.request import DatasetRequest, dataset_names, load_request
     from blursynth.dataset.verify import replay, verify
     from blursynth.errors import (
@@ -129,6 +130,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "repair",
     "replay",
     "export",
+    "report",
     "Dataset",
     "open_dataset",
     "OnlineDataset",
@@ -154,6 +156,7 @@ _NAMES_OF = {
     "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",
     "dataset.repair": "repair",
+    "dataset.report": "report",
     "dataset.request": "DatasetRequest dataset_names load_request",
     "dataset.verify": "replay verify",
     "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError",

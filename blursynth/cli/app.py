@@ -24,6 +24,7 @@ from blursynth.cli import (
     recipes,
     repair,
     replay,
+    report,
     resume,
     schema,
     verify,
@@ -73,8 +74,8 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, fit, build, datasets, resume, verify, repair, export, inspect, replay, realism, depth,
-    kinds, recipes, schema, laws, warm,
+    preview, generate, apply, fit, build, datasets, resume, verify, repair, export, report, inspect, replay, realism,
+    depth, kinds, recipes, schema, laws, warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

@@ -273,6 +273,7 @@ _WORDS = {
     "train": "learning to read blur",
     "compare": "comparing",
     "export": "writing",
+    "report": "looking",
 }
 
 

@@ -27,7 +27,6 @@ Examples:
 """
 
 _BARS = "▁▂▃▄▅▆▇█"
-_MOST_RECORDS = 20_000  # more take time to read and do not change a histogram of 16 bins
 
 
 def command(
@@ -53,12 +52,14 @@ def command(
 
 
 def _show(opened: Dataset, sample: int | None, sheet: Path | None, rows: int) -> None:
+    from blursynth.dataset.drawn_numbers import some_records
+
     if sample is not None:
         if not 0 <= sample < len(opened):
             raise DatasetError(f"{opened.path}: there is no sample {sample}; it has {len(opened)}, counted from 0.")
         _show_sample(opened, sample)
         return
-    records = _some_records(opened)
+    records = some_records(opened)
     if sheet is not None and records:
         # Before anything is printed, since the reader of a pipe may stop early, as `| head` does.
         _draw_sheet(opened, sheet, [int(record["index"]) for record in records], rows)
@@ -105,16 +106,6 @@ def _counted(values: Iterable[str]) -> str:
     return text + (f" and {len(counts) - 4} others" if len(counts) > 4 else "")
 
 
-def _some_records(opened: Dataset) -> list[dict[str, Any]]:
-    """Records of the existing samples, evenly spaced if there are very many."""
-    from blursynth.dataset.manifest import finished_shards
-
-    spec = opened.spec
-    every = max(1, spec.count // _MOST_RECORDS)
-    present = set(finished_shards(opened.path))
-    return [opened.record(i) for i in range(0, spec.count, every) if i // spec.shard_length in present]
-
-
 def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows: one cell is a heading, three are a field with its shares, more are quantiles and a histogram.
 
@@ -148,33 +139,21 @@ def _show_distributions(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _distributions(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[tuple[str, ...]]:
+    from blursynth.dataset.drawn_numbers import drawn_numbers
     from blursynth.records.units import number, split_unit
 
-    for position, first in enumerate(records[0]["draw"]["step"]):
-        steps = [record["draw"]["step"][position] for record in records]
-        for kind, count in Counter(step["kind"] for step in steps).most_common():
-            yield (f"{first['name']}: {kind}, {100 * count / len(records):.0f} %",)
-            mine = [step for step in steps if step["kind"] == kind]
-            for field in _ordered(mine[0], kinds):
-                values = [step[field] for step in mine if step[field] is not None]
-                different = len(set(values))
-                if field == "seed" or different < 2:
-                    continue  # the same in all: no distribution, and the recipe shows it
-                unit = split_unit(field)[1]
-                few = different <= 8 and all(isinstance(v, int) for v in values)
-                if few or isinstance(values[0], str):
-                    shares = [f"{number(v)}: {100 * n / count:.0f}%" for v, n in Counter(values).most_common(8)]
-                    yield (f"  {field}", unit, ", ".join(shares))
-                    continue
-                ordered = sorted(values)
-                some = (ordered[min(int(q * count), len(ordered) - 1)] for q in (0, 0.05, 0.5, 0.95, 1))
-                yield (f"  {field}", unit, *(number(v) for v in some), _histogram(values))
-
-
-def _ordered(step: dict[str, Any], kinds: Sequence[type[Degradation]]) -> list[str]:
-    """The fields of a step, in the order in which its kind declares them."""
-    declared = next((list(kind.model_fields) for kind in kinds if kind.kind == step["kind"]), [])
-    return [name for name in declared if name in step]
+    for step in drawn_numbers(records, kinds):
+        yield (f"{step.name}: {step.kind}, {100 * step.count / len(records):.0f} %",)
+        for field, values in step.fields.items():
+            unit = split_unit(field)[1]
+            few = len(set(values)) <= 8 and all(isinstance(v, int) for v in values)
+            if few or isinstance(values[0], str):
+                shares = [f"{number(v)}: {100 * n / step.count:.0f}%" for v, n in Counter(values).most_common(8)]
+                yield (f"  {field}", unit, ", ".join(shares))
+                continue
+            ordered = sorted(values)
+            some = (ordered[min(int(q * step.count), len(ordered) - 1)] for q in (0, 0.05, 0.5, 0.95, 1))
+            yield (f"  {field}", unit, *(number(v) for v in some), _histogram(values))
 
 
 def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) -> None:
@@ -211,6 +190,7 @@ def _histogram(values: Sequence[float], bins: int = 16) -> str:
 
 
 def _show_sample(opened: Dataset, index: int) -> None:
+    from blursynth.dataset.drawn_numbers import field_order
     from blursynth.records.units import split_unit
 
     record = opened.record(index)
@@ -232,7 +212,7 @@ def _show_sample(opened: Dataset, index: int) -> None:
     fields += [(f"  {name}", "by default" if value is None else str(value)) for name, value in target.items()]
     for step in record["draw"]["step"]:
         fields.append((f"{step['name']}: {step['kind']}", ""))
-        for field in _ordered(step, opened.kinds):
+        for field in field_order(step, opened.kinds):
             value = step[field]
             shown = "by default" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             fields.append((f"  {field}", shown if value is None else f"{shown} {split_unit(field)[1]}".rstrip()))

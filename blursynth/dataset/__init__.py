@@ -15,6 +15,7 @@
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
 ``export``              the pairs of one in layouts that other code reads
+``report``              a page about one
 ``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """
@@ -26,6 +27,7 @@ from blursynth.dataset.order import BatchOrder, WindowOrder
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Batch, Dataset, open_dataset
 from blursynth.dataset.repair import Repair, repair
+from blursynth.dataset.report import report
 from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
 from blursynth.dataset.samples import Sample, Samples, TensorPairs
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
@@ -69,6 +71,7 @@ __all__ = [
     "plan",
     "repair",
     "replay",
+    "report",
     "resume",
     "scan_sources",
     "verify",

@@ -263,7 +263,7 @@ def contact_sheet(
     top = head
     for row, parts, height in zip(rows, columned, heights, strict=True):
         tiles = (_fitted(row.sharp, size_px), _fitted(row.blurred, size_px))
-        for left, tile in zip(lefts, (*tiles, _blur_picture(row, size_px)), strict=False):
+        for left, tile in zip(lefts, (*tiles, blur_picture(row, size_px)), strict=False):
             sheet.paste(Image.fromarray(tile), (left, top))
             pen.rectangle([left - 1, top - 1, left + size_px, top + size_px], outline=_FRAME)
         apart = min(_APART_PX, max(_CLOSE_PX, height // max(map(len, parts))))
@@ -273,7 +273,7 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def _blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
+def blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
     """The kernel, or the blurred points of light if the blur varies."""
     if (kernel := row.draw.kernel()) is not None:
         return kernel_picture(kernel, size_px)

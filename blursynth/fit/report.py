@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError
-from blursynth.fit import svg
 from blursynth.fit.blur_reader import readings_of
 from blursynth.fit.components import COMPONENTS, FAMILIES
 from blursynth.fit.noise import LEVELS, measure_noise, noise_blocks
 from blursynth.fit.statistics import GROUPS, mean_spectrum, tile_statistics
+from blursynth.io import svg
 from blursynth.records.text import printable
 
 if TYPE_CHECKING:

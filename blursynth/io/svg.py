@@ -56,7 +56,8 @@ def bars(title: str, x_label: str, names: Sequence[str], groups: Sequence[tuple[
             parts.append(
                 f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{html.escape(name)}</text>'
             )
-    return _plot(title, x_label, "share", [name for name, _ in groups], parts, None, (0.0, top))
+    legend = [name for name, _ in groups] if len(groups) > 1 else []
+    return _plot(title, x_label, "share", legend, parts, None, (0.0, top))
 
 
 def _span(values: Array) -> tuple[float, float]:
