@@ -555,11 +555,12 @@ def report(results: Sequence[Mapping[str, Any]]) -> str:
         runs = [result for result in results if result["engine"] == engine]
         seeds = sorted({run["seed"] for run in runs})
         by_pair = {name: [_mean(runs, name, seed) for seed in seeds] for name in (pair.name for pair in pairs)}
-        row = [engine]
+        row = [engine, f"{len(seeds)}"]
         for group in groups:
             names = [pair.name for pair in pairs if pair.group == group]
             gains = np.mean([by_pair[name] for name in names], axis=0)
-            row.append(f"{np.mean(gains):+.2f} ({min(gains):+.2f} .. {max(gains):+.2f})")
+            spread = f" ({min(gains):+.2f} .. {max(gains):+.2f})" if len(seeds) > 1 else ""
+            row.append(f"{np.mean(gains):+.2f}{spread}")
         row.append(f"{sum(np.mean(gains) < 0 for gains in by_pair.values())}")
         row += [f"{np.mean([run['unharmed_db'][group] for run in runs]):.1f}" for group in runs[0]["unharmed_db"]]
         row.append(f"{np.mean([run['psnr_of_pairs_db'] for run in runs]):.1f}")
@@ -567,6 +568,7 @@ def report(results: Sequence[Mapping[str, Any]]) -> str:
         rows.append(row)
     header = [
         "trained on",
+        "seeds",
         *(f"{group}{' *' * (group in TUNED_ON)}" for group in groups),
         "pairs that lose",
         *results[0]["unharmed_db"],
@@ -585,11 +587,10 @@ def _mean(runs: Sequence[Mapping[str, Any]], pair: str, seed: int) -> float:
 def section(title: str, results: Sequence[Mapping[str, Any]]) -> str:
     """A part of BENCHMARKS.md."""
     precision = "bfloat16" if bfloat16() else "float32"
-    seeds = len({result["seed"] for result in results})
     return (
         f"## {title}\n\n{machine()}; {version('torch')}, {precision}. A `drunet` of size `small`, {STEPS} steps of "
         f"{BATCH} patches of {PATCH_PX} px, {PAIRS} pairs from {len(photographs())} photographs, "
-        f"{seeds} seed{'s' * (seeds > 1)}. Gain in dB on real pairs, mean of the seeds (least .. "
+        "one or more seeds. Gain in dB on real pairs, mean of the seeds (least .. "
         f"greatest): {protocol()} Then PSNR of what becomes of sharp pictures against themselves, the median PSNR of "
         "the pairs, and minutes of one core. * Recipes were tuned with these in sight.\n\n"
         f"{report(results)}"

@@ -90,6 +90,6 @@ def test_the_table_has_means_and_extremes(stick: ModuleType, monkeypatch: pytest
         run("halves", 1, a=1.0, b=0.5), run("halves", 1, a=2.0, c=0.3),  # the upper bound: a run for each half
     ]).splitlines()  # fmt: skip
     one, halves = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:])
-    assert one[:4] == ["one", "+0.30 (+0.20 .. +0.40)", "-0.10 (-0.20 .. +0.00)", "1"]
-    assert one[4:] == ["42.0", "30.0", "2.0"]
-    assert halves[1:4] == ["+1.50 (+1.50 .. +1.50)", "+0.40 (+0.40 .. +0.40)", "0"]
+    assert one[:5] == ["one", "2", "+0.30 (+0.20 .. +0.40)", "-0.10 (-0.20 .. +0.00)", "1"]
+    assert one[5:] == ["42.0", "30.0", "2.0"]
+    assert halves[1:5] == ["1", "+1.50", "+0.40", "0"]
