@@ -162,8 +162,8 @@ def main(
             rows.append(_row(case, fitted(case, shown, pictures, windows, seed), time.process_time() - start))
             print(rows[-1], flush=True)
     note = (
-        f"True / found by `blursynth fit` from {pictures} pictures of {_SIZE_PX} px, {windows} windows (3600 by default); "
-        "shares of 1. The pictures have sRGB's curve, which nothing tells the fit."
+        f"True / found by `blursynth fit` from {pictures} pictures of {_SIZE_PX} px, {windows} windows (3600 by "
+        "default); shares of 1. The pictures have sRGB's curve, which nothing tells the fit."
     )
     return "\n".join(["## Recovery of a recipe from its pictures", "", note, "", *rows])
 

@@ -34,6 +34,7 @@ PARTS = (
     "camera",
     "recipe_noise",
     "reading",
+    "survival",
     "real_data",
     "recipe_motion",
 )

@@ -1,0 +1,169 @@
+"""What a data set survives: processes killed at random moments, and every kind of damage to every file.
+
+``python benchmarks/run.py survival`` writes the table. A trial survives if the data set ends with the very same files
+as one that nobody disturbed: after a kill by running the command again, after damage by ``blursynth repair``. Damage
+that ``blursynth verify --deep`` calls sound is silent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+from measure import machine, table
+
+import blursynth as bs
+
+KILLED_SAMPLES, DAMAGED_SAMPLES, SHARD_LENGTH, SIZE_PX = 160, 40, 8, 64
+Tree = dict[str, str]
+
+
+def tree(out: Path) -> Tree:
+    """The sha256 of every file."""
+    return {
+        p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(out.rglob("*"))
+        if p.is_file()
+    }
+
+
+def photographs(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        rows, columns = np.mgrid[:210, : 230 + 10 * number]
+        picture = 0.5 + 0.3 * np.sin(rows / (4 + number)) * np.cos(columns / 6) + 0.05 * rng.standard_normal((3, 1, 1))
+        bs.write_picture(folder / f"{number}.png", np.clip(picture + 0.05 * rng.random(picture.shape), 0, 1))
+    return folder
+
+
+def started(photos: Path, out: Path, samples: int) -> subprocess.Popen[bytes]:
+    words = ["generate", photos, out, "-n", samples, "--size", SIZE_PX, "--shard-length", SHARD_LENGTH, "-w", 2, "-q"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "blursynth", *map(str, words)], start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[bytes]) -> bool:
+    return process.wait(600) == 0
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_worker(process: subprocess.Popen[bytes]) -> None:
+    """One of its children or theirs, whichever it is at this moment."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    if children:
+        random.choice(children).kill()
+
+
+def kills(photos: Path, whole: Tree, room: Path, tries: int, longest_s: float) -> Iterator[list[str]]:
+    """Kill at a random moment, run the command again: rows of the table."""
+    for name, kill in (("the process and its workers (kill -9)", kill_group), ("one worker (kill -9)", kill_worker)):
+        survived = stopped = 0
+        for number in range(tries):
+            out = room / "killed" / "set"
+            process = started(photos, out, KILLED_SAMPLES)
+            time.sleep(random.Random(f"{name} {number}").uniform(0.3, longest_s))
+            if process.poll() is None:
+                stopped += 1
+                kill(process)
+            process.wait(600)
+            time.sleep(0.1)
+            survived += finished(started(photos, out, KILLED_SAMPLES)) and tree(out) == whole
+            shutil.rmtree(out)
+        yield [name, f"{tries} ({stopped} while it ran)", f"{survived}", "0", f"{survived}"]
+
+
+def flip(path: Path, source: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+    path.write_bytes(data)
+
+
+def cut(path: Path, source: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: source.randrange(len(data))])
+
+
+def delete(path: Path, source: random.Random) -> None:
+    path.unlink()
+
+
+def exchange(path: Path, source: random.Random) -> None:
+    """With another file, of the same ending if there is one."""
+    root = next(p for p in path.parents if (p / "zarr.json").exists() and (p / "copies").exists())
+    others = [p for p in sorted(root.rglob("*")) if p.is_file() and p.read_bytes() != path.read_bytes()]
+    other = source.choice([p for p in others if p.suffix == path.suffix] or others)
+    mine, theirs = path.read_bytes(), other.read_bytes()
+    path.write_bytes(theirs)
+    other.write_bytes(mine)
+
+
+def damages(made: Path, whole: Tree, rounds: int) -> Iterator[list[str]]:
+    """Damage each file in each way, verify, repair: rows of the table."""
+    ways: tuple[tuple[str, Callable[[Path, random.Random], None]], ...] = (
+        ("a flipped bit", flip), ("a file cut off", cut), ("a deleted file", delete), ("two files exchanged", exchange),
+    )  # fmt: skip
+    for name, damage in ways:
+        tried = silent = mended = found = 0
+        for number in range(rounds):
+            for file in whole:
+                source = random.Random(f"{name} {file} {number}")
+                damage(made / file, source)
+                tried += 1
+                sound = bs.verify(made, deep=True).ok
+                finished_by_chance = name == "a deleted file" and file == "index.json"  # it is what says so
+                silent += sound
+                found += not sound or finished_by_chance
+                bs.repair(made, workers=1)
+                mended += tree(made) == whole
+        yield [f"{name}, in each of {len(whole)} files", f"{tried}", f"{found}", f"{silent}", f"{mended}"]
+
+
+def main(arguments: list[str] | None = None) -> str:
+    """The section of BENCHMARKS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=2, help="how often each file is damaged in each way")
+    options = parser.parse_args(arguments or [])
+    with tempfile.TemporaryDirectory() as folder:
+        room = Path(folder)
+        (room / "photos").mkdir()
+        photos = photographs(room / "photos")
+        whole, longest_s = {}, 0.0
+        for name, samples in (("damaged", DAMAGED_SAMPLES), ("killed", KILLED_SAMPLES)):
+            made, begun = room / name / "set", time.monotonic()  # a card has the name of its folder
+            if not finished(started(photos, made, samples)):
+                raise RuntimeError("the undisturbed data set was not made")
+            whole[name], longest_s = tree(made), time.monotonic() - begun
+        shutil.rmtree(room / "killed")
+        rows = [
+            *kills(photos, whole["killed"], room, options.kills, longest_s),
+            *damages(room / "damaged" / "set", whole["damaged"], options.rounds),
+        ]
+    head = ["what was done", "tried", "noticed or went on", "silent", "ends in the same files"]
+    return (
+        f"## What a data set survives\n\n{machine()}. {KILLED_SAMPLES} pairs of {SIZE_PX} px (damaged: "
+        f"{DAMAGED_SAMPLES}) in shards of {SHARD_LENGTH}, two workers. After a kill the same command runs again, after "
+        "damage `blursynth verify --deep` and `blursynth repair`; the last column counts those after which every file "
+        f"is, byte for byte, as if nothing had happened.\n\n{table(head, rows)}"
+    )
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:]))
