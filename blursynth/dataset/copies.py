@@ -13,6 +13,7 @@ from blursynth.dataset.files import read_bounded, read_sealed, require_regular, 
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import relative
 from blursynth.dataset.schema import COPIES, Spec, load_spec
+from blursynth.dataset.sources import NotUsed
 from blursynth.errors import DatasetError
 
 __all__ = ["COPIED_BYTES", "copied_names", "is_whole", "keep_copies", "same_content"]
@@ -32,7 +33,7 @@ def is_whole(folder: Path, name: str) -> bool:
         if name == "dataset.json":
             load_spec(folder)
         elif name == "skipped.json":
-            read_sealed(folder / name, "the list of unused inputs", dict)
+            read_sealed(folder / name, "the list of unused inputs", NotUsed)
         else:
             read_asset(f"sha256:{Path(name).stem}", folder)
     except (DatasetError, OSError):

@@ -46,7 +46,7 @@ from blursynth.dataset.schema import (
     load_spec,
 )
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Scan, Skipped, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Skipped, scan_sources
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
@@ -814,9 +814,10 @@ def _write_beside(out: Path, prepared: Prepared) -> None:
 def _skipped_is_ours(out: Path) -> bool:
     """Whether the list of unused inputs exists unchanged."""
     try:
-        return "duplicates" in read_sealed(out / "skipped.json", "the list of unused inputs", dict)
+        read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
     except DatasetError:
         return False
+    return True
 
 
 def _lacking(out: Path, spec: Spec) -> list[str]:

@@ -26,7 +26,7 @@ from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, re
 from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
 
-__all__ = ["DEPTH_ROOT", "LABELS_ROOT", "Scan", "Skipped", "Source", "scan_sources"]
+__all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
 
 # Keys of the folders of maps among the roots. The first part of a picture's name never begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
@@ -74,6 +74,14 @@ class Skipped:
 
     name: str
     why: str
+
+
+@dataclass(frozen=True)
+class NotUsed:
+    """The lists of ``skipped.json``: inputs that cannot be used, and those that are the same as another one."""
+
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True)

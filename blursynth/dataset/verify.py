@@ -43,7 +43,7 @@ from blursynth.dataset.render import Placement, Renderer, Window
 from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
-from blursynth.dataset.sources import Skipped
+from blursynth.dataset.sources import NotUsed
 from blursynth.errors import MISSING, BlursynthError, DatasetError
 from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import expanded
@@ -191,7 +191,7 @@ def verify(
         with _reported(problems):
             read_asset(name, out)
     with _reported(problems):
-        read_sealed(out / "skipped.json", "the list of unused inputs", _NotUsed)
+        read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
     index, found = _check_index(out, spec, there)
     problems += found
     found, notes = _check_copies(out, spec)
@@ -315,12 +315,6 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
             if hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest() != hashes[array.name][position]:
                 problems.append(Problem(f"sample {i} of {array.name}: does not match its record", shard, i))
     return problems
-
-
-@dataclass(frozen=True)
-class _NotUsed:
-    skipped: tuple[Skipped, ...]
-    duplicates: tuple[Skipped, ...]
 
 
 def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:

@@ -130,6 +130,18 @@ def test_swapped_shards(copy: Path) -> None:
     assert contents(copy) == before
 
 
+@pytest.mark.parametrize("other", ["manifest/000001.json", "index.json", "croissant.json", "copies/dataset.json"])
+def test_exchanged_files_of_json(copy: Path, other: str) -> None:
+    """Each has a hash of its own, so it looks whole in a place where it does not belong."""
+    before = contents(copy)
+    (copy / "skipped.json").rename(copy / "aside")
+    (copy / other).rename(copy / "skipped.json")
+    (copy / "aside").rename(copy / other)
+    assert not verify(copy).ok
+    assert repair(copy, workers=1).ok
+    assert contents(copy) == before
+
+
 def test_what_is_not_of_the_data_set_is_left_alone(copy: Path) -> None:
     (copy / "sharp/c/9/0/0").mkdir(parents=True)
     (copy / "sharp/c/9/0/0/0").write_bytes(b"somebody's")
