@@ -16,8 +16,8 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from numba.core import config
-from numba.core.caching import CacheImpl
+from numba.core import config, types
+from numba.core.caching import CacheImpl, IndexDataCacheFile
 
 from blursynth.backends import compiling
 from blursynth.backends.cpu import compilation
@@ -130,6 +130,54 @@ def test_a_damaged_cache_is_made_anew(damage: bytes, tmp_path: Path, monkeypatch
     for data in tmp_path.rglob("*.nbc"):
         data.write_bytes(damage)
     assert compiled(_twice)(3) == 6
+
+
+def test_two_processes_that_compile_at_a_time_do_not_run_the_code_of_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have read the index before either writes it, as it happens on first use with several workers."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    one, other = compiled(_twice), compiled(_twice)  # as in two processes
+    write, nested = IndexDataCacheFile._save_data, []
+
+    def late(self: IndexDataCacheFile, name: str, data: Any) -> None:
+        if not nested:  # the other process does all that it does before this one writes its machine code
+            nested.append(name)
+            assert other(1.5) == 3.0
+        write(self, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IndexDataCacheFile, "_load_index", lambda self: {})
+        patch.setattr(IndexDataCacheFile, "_save_data", late)
+        assert one(3) == 6
+    again = compiled(_twice)
+    assert (again(1.5), again(3)) == (3.0, 6)
+    assert again.overloads.keys() == {(types.int64,), (types.float64,)}
+    assert len({path.name for path in tmp_path.rglob("*.nbc")}) == 2
+
+
+def test_machine_code_for_other_types_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as caches of earlier versions may hold."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    kernel = compiled(_twice)
+    assert (kernel(3), kernel(1.5)) == (6, 3.0)
+    one, other = tmp_path.rglob("*.nbc")
+    first = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(first)
+    assert (compiled(_twice)(5), compiled(_twice)(2.5)) == (10, 5.0)
+
+
+def test_machine_code_of_an_older_source_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    assert compiled(_twice)(3) == 6
+    (kept,) = tmp_path.rglob("*.nbc")
+    older = kept.with_name(kept.name.replace(kept.suffixes[-2], ".0"))
+    kept.rename(older)
+    for index in tmp_path.rglob("*.nbi"):
+        index.unlink()
+    assert compiled(_twice)(3) == 6
+    assert [path.name for path in tmp_path.rglob("*.nbc")] == [kept.name]
 
 
 def test_a_full_disk_is_no_reason_not_to_work(

@@ -15,6 +15,7 @@ temporary files, or not at all, but they always work.
 from __future__ import annotations
 
 import gc
+import glob
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ import numba
 from numba.core import config as numba_config
 from numba.core import errors as numba_errors
 from numba.core import sigutils, typed_passes, types, untyped_passes
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
@@ -303,16 +305,50 @@ def _private_folder() -> str | None:
     return str(folder) if private and _writable(folder) else None
 
 
+class _CacheFile(IndexDataCacheFile):
+    """Files of machine code that are named after the types that they are for.
+
+    numba numbers them. Two processes that compile one kernel for two combinations of types at a time may choose the
+    same number, and then one runs the machine code of the other with arguments of other types: it reads memory that is
+    not there. With names of their own, all that such a race can lose is an entry of the index, and the kernel is
+    compiled again.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep machine code, and only then name it in the index."""
+        base = self._index_name.removesuffix(".nbi")
+        name = f"{base}.{sha256(repr((self._source_stamp, key)).encode()).hexdigest()[:20]}.nbc"
+        self._save_data(name, data)
+        index = self._load_index()
+        if not index:  # there was none, or one of another version of the source, whose machine code nobody needs
+            for left in Path(self._cache_path).glob(f"{glob.escape(base)}.*.nbc"):
+                if left.name != name:
+                    left.unlink(missing_ok=True)
+        self._save_index({**index, key: name})
+
+
 class _Cache(FunctionCache):
     """A cache whose files may be missing, truncated or not writable: then the kernel is compiled again."""
+
+    _cache_file: Any
+    _impl: Any
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        known: Any = self._cache_file
+        self._cache_file = _CacheFile(self.cache_path, self._impl.filename_base, known._source_stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             if BY_PARTS:
                 # What numba knows about functions, half a second of tables, is of use only when it compiles.
                 rtsys.initialize(target_context)
-                return self._load_overload(sig, target_context)
-            return super().load_overload(sig, target_context)
+                found = self._load_overload(sig, target_context)
+            else:
+                found = super().load_overload(sig, target_context)
+            if found is not None and tuple(found.signature.args) != tuple(sig):
+                raise ValueError(f"machine code for {found.signature.args} instead of {sig}")
+            return found
         except Exception as error:  # whatever unpickling a damaged file raises
             _log.info("%s: cannot be used (%s: %s)", self.cache_path, type(error).__name__, error)
             with suppress(OSError):
