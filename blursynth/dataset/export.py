@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
-from blursynth.dataset.files import canonical, disk_error, read_sealed, sealed, write_atomically
+from blursynth.dataset.files import canonical, disk_error, read_sealed, refuse_links, sealed, write_atomically
 from blursynth.dataset.generate import require_free
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
@@ -152,6 +152,7 @@ def _begin(out: Path, wanted: _Description) -> None:
     """Make the folder, or continue what was begun there."""
     path = out / _DESCRIPTION
     if path.exists():
+        refuse_links(out)
         there = read_sealed(path, "the description of the export", _Description)
         if there != wanted:
             raise DatasetError(

@@ -134,6 +134,17 @@ def test_an_interrupted_export_goes_on(stored: bs.Dataset, tmp_path: Path, to: s
         export(stored, tmp_path / "out", to=to, names=("blur", "sharp"))
 
 
+def test_nothing_is_written_through_links_of_others(stored: bs.Dataset, tmp_path: Path) -> None:
+    export(stored, tmp_path / "out")
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "out" / "input").rename(elsewhere)
+    (elsewhere / "000003.png").unlink()
+    (tmp_path / "out" / "input").symlink_to(elsewhere)
+    with pytest.raises(DatasetError, match="is a link out of the data set"):
+        export(stored, tmp_path / "out")
+    assert not (elsewhere / "000003.png").exists()
+
+
 def test_sixteen_bits_and_linear_light(pictures: Path, tmp_path: Path) -> None:
     deep = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode(bit_depth=16))])
     light = bs.Recipe([("decode", bs.kinds.Decode())])
