@@ -349,7 +349,7 @@ def _shortened(text: str, font: Any, width: int) -> str:
 
 
 def _fitted(picture: NDArray[Any], size_px: int) -> NDArray[np.uint8]:
-    codes = _encoded(picture)
+    codes = encoded(picture)
     height, width = codes.shape[:2]
     factor = max(1, min(size_px // height, size_px // width))
     codes = codes.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -376,7 +376,8 @@ def _codes(frame: Frame) -> NDArray[Any]:
     return np.ascontiguousarray(picture)
 
 
-def _encoded(picture: NDArray[Any]) -> NDArray[np.uint8]:
+def encoded(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """8-bit codes of a stored picture; linear light is encoded as sRGB."""
     if picture.dtype == np.uint8:
         return picture
     if picture.dtype == np.uint16:

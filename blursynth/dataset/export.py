@@ -20,21 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
-from blursynth.dataset.files import canonical, disk_error, read_sealed, refuse_links, sealed, write_atomically
+from blursynth.dataset.files import canonical, disk_error, read_sealed, refuse_links, sealed
+from blursynth.dataset.folder import sweep_left_over
 from blursynth.dataset.generate import require_free
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
 from blursynth.dataset.samples import Sample
 from blursynth.errors import Argument, DatasetError, InvalidValueError, require
-from blursynth.io.atomic import PARTIAL, partial_path, sync_folder
+from blursynth.io.atomic import PARTIAL, partial_path, sync_folder, write_atomically, writer_is_gone
 from blursynth.io.folders import expanded
 
 __all__ = ["Export", "ExportFormat", "export"]
 
 ExportFormat = Literal["folders", "lmdb", "webdataset", "parquet", "hdf5"]
 
-PNG_LEVEL = 1  # as in BasicSR's databases: three times as fast as the usual 6, and a tenth larger
-_BLOCK = 64  # samples that are read and compressed together
+PNG_LEVEL = 1  # of compression, as in BasicSR's databases
+_BLOCK_BYTES, _MOST_IN_BLOCK = 2**27, 64  # of samples that are read and compressed together
 _DESCRIPTION = "export.json"
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
@@ -125,15 +126,16 @@ def export(
             value=to,
         )
     writer = _WRITERS[to](expanded(out), pairs, blurred, sharp)
-    _begin(writer.out, _Description(to, names, len(pairs), pairs.digest["pixels"]))
     written = 0
     try:
+        _begin(writer.out, _Description(to, names, len(pairs), pairs.digest["pixels"]))
         for done, new in writer.write():
             written += new
             if on_progress is not None:
                 on_progress(Progress("export", done, len(pairs)))
     except OSError as error:
-        raise disk_error(error, writer.out) from None
+        found = disk_error(error, writer.out)
+        raise DatasetError(found.what, fix="Mend that and export again; what is complete is kept.") from None
     return Export(writer.out, len(pairs), written)
 
 
@@ -160,13 +162,11 @@ def _begin(out: Path, wanted: _Description) -> None:
                 why="Two exports cannot share a folder.",
                 fix="Choose a new or empty folder.",
             )
+        sweep_left_over(out)
         return
     require_free(out, set())
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise disk_error(error, out) from None
     values = {"format": wanted.format, "names": list(wanted.names), "pairs": wanted.pairs, "pixels": wanted.pixels}
+    out.mkdir(parents=True, exist_ok=True)
     write_atomically(path, sealed(values))
 
 
@@ -178,16 +178,13 @@ def _png(codes: NDArray[Any]) -> bytes:
     return data.tobytes()
 
 
-def _jsonl(sample: Sample, **more: Any) -> bytes:
-    return canonical({**more, **sample.record}) + b"\n"
-
-
 class _Writer(ABC):
     """Writes one format; ``write`` yields how many pairs there are so far, and how many of these are new."""
 
     def __init__(self, out: Path, pairs: Dataset, blurred: str, sharp: str) -> None:
         self.out, self.pairs, self.blurred, self.sharp = out, pairs, blurred, sharp
         self.width = max(6, len(str(len(pairs) - 1)))
+        self.block = max(1, min(_MOST_IN_BLOCK, _BLOCK_BYTES // pairs.spec.sample_bytes))
 
     @abstractmethod
     def write(self) -> Iterator[tuple[int, int]]: ...
@@ -196,8 +193,8 @@ class _Writer(ABC):
         return f"{index:0{self.width}d}"
 
     def blocks(self, indices: Sequence[int]) -> Iterator[list[Sample]]:
-        for first in range(0, len(indices), _BLOCK):
-            yield self.pairs.__getitems__(indices[first : first + _BLOCK])
+        for first in range(0, len(indices), self.block):
+            yield self.pairs.__getitems__(indices[first : first + self.block])
 
     def encoded(self, indices: Sequence[int]) -> Iterator[tuple[Sample, bytes, bytes]]:
         """Samples with their blurred and sharp pictures as PNG, compressed by one thread per core."""
@@ -222,9 +219,6 @@ class _Folders(_Writer):
                 write_atomically(folder / f"{self.key(sample.index)}.png", data)
             done += 1
             yield done, 1
-        for folder in halves:
-            for left in folder.glob(f"*{PARTIAL}"):
-                left.unlink(missing_ok=True)
         self._metadata()
 
     def _metadata(self) -> None:
@@ -232,13 +226,16 @@ class _Folders(_Writer):
         if path.exists():
             return
         partial = partial_path(path)
-        with partial.open("wb") as file:
-            for record in self.pairs.records():
-                name = f"{self.key(record['index'])}.png"
-                files = {f"{half}_file_name": f"{half}/{name}" for half in (self.blurred, self.sharp)}
-                file.write(canonical({**files, "source": record["source"], "license": record["license"],
-                                      "record": canonical(record).decode()}) + b"\n")  # fmt: skip
-        _commit(partial, path)
+        try:
+            with partial.open("wb") as file:
+                for record in self.pairs.records():
+                    name = f"{self.key(record['index'])}.png"
+                    files = {f"{half}_file_name": f"{half}/{name}" for half in (self.blurred, self.sharp)}
+                    about = {"source": record["source"], "license": record["license"]}
+                    file.write(canonical({**files, **about, "record": canonical(record).decode()}) + b"\n")
+            _commit(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _commit(partial: Path, path: Path) -> None:
@@ -248,6 +245,11 @@ def _commit(partial: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 class _PerShard(_Writer):
     """One file per shard of the data set, complete or absent."""
 
@@ -255,8 +257,6 @@ class _PerShard(_Writer):
 
     def write(self) -> Iterator[tuple[int, int]]:
         done = 0
-        for left in self.out.glob(f"*{PARTIAL}"):
-            left.unlink(missing_ok=True)
         for shard in range(self.pairs.spec.shards):
             samples = self.pairs.spec.range_of(shard)
             path = self.out / f"{shard:06d}{self.suffix}"
@@ -335,7 +335,7 @@ class _Parquet(_PerShard):
                         "record": canonical(sample.record).decode(),
                     }
                 )
-                if len(rows) == _BLOCK or sample.index == samples[-1]:
+                if len(rows) == self.block or sample.index == samples[-1]:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                     rows.clear()
                 yield
@@ -352,22 +352,21 @@ class _AtOnce(_Writer):
             yield len(self.pairs), 0
             return
         for path in paths:
-            for left in (path, *self.out.glob(f"{path.name}.*{PARTIAL}")):
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            left_over = (left for left in self.out.glob(f"{path.name}.*{PARTIAL}") if writer_is_gone(left))
+            for left in (path, *left_over):
+                _remove(left)
         partials = [partial_path(path) for path in paths]
         try:
             with partials[-1].open("wb") as lines:
                 for done, sample in enumerate(self.write_files(partials[:-1]), 1):
-                    lines.write(_jsonl(sample))
+                    lines.write(canonical(sample.record) + b"\n")
                     yield done, 1
             for partial, path in zip(partials, paths, strict=True):
                 os.replace(partial, path) if partial.is_dir() else _commit(partial, path)
             sync_folder(self.out)
         finally:
             for partial in partials:
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+                _remove(partial)
 
     @abstractmethod
     def write_files(self, paths: Sequence[Path]) -> Iterator[Sample]:
@@ -383,28 +382,37 @@ class _Lmdb(_AtOnce):
     def write_files(self, paths: Sequence[Path]) -> Iterator[Sample]:
         # An upper limit, which takes no room by itself: raw pictures, and pages that are not full.
         size = 2 * len(self.pairs) * (2 * max(a.nbytes for a in self.pairs.spec.arrays) + 8192) + 2**24
-        height = width = self.pairs.spec.size_px
-        with (
-            closing(self.lmdb.open(str(paths[0]), map_size=size)) as one,
-            closing(self.lmdb.open(str(paths[1]), map_size=size)) as other,
-        ):
-            metas = [(path / "meta_info.txt").open("w") for path in paths]
-            try:
-                block: list[tuple[Sample, bytes, bytes]] = []
-                for made in self.encoded(range(len(self.pairs))):
-                    block.append(made)
-                    if len(block) == _BLOCK or made[0].index == len(self.pairs) - 1:
-                        for number, database in enumerate((one, other)):
-                            with database.begin(write=True) as transaction:
-                                for sample, *data in block:
-                                    transaction.put(self.key(sample.index).encode(), data[number], append=True)
-                        block.clear()
-                    for meta in metas:
-                        meta.write(f"{self.key(made[0].index)}.png ({height},{width},3) {PNG_LEVEL}\n")
-                    yield made[0]
-            finally:
+        try:
+            with (
+                closing(self.lmdb.open(str(paths[0]), map_size=size)) as one,
+                closing(self.lmdb.open(str(paths[1]), map_size=size)) as other,
+            ):
+                yield from self._filled((one, other), paths)
+        except self.lmdb.Error as error:  # not an OSError, even if the disk is full
+            raise DatasetError(
+                f"{self.out}: the databases cannot be written ({error}).",
+                fix="Free some space if the disk is full, and export again.",
+            ) from None
+
+    def _filled(self, databases: Sequence[Any], paths: Sequence[Path]) -> Iterator[Sample]:
+        side = self.pairs.spec.size_px
+        metas = [(path / "meta_info.txt").open("w") for path in paths]
+        try:
+            block: list[tuple[Sample, bytes, bytes]] = []
+            for made in self.encoded(range(len(self.pairs))):
+                block.append(made)
+                if len(block) == self.block or made[0].index == len(self.pairs) - 1:
+                    for number, database in enumerate(databases):
+                        with database.begin(write=True) as transaction:
+                            for sample, *data in block:
+                                transaction.put(self.key(sample.index).encode(), data[number], append=True)
+                    block.clear()
                 for meta in metas:
-                    meta.close()
+                    meta.write(f"{self.key(made[0].index)}.png ({side},{side},3) {PNG_LEVEL}\n")
+                yield made[0]
+        finally:
+            for meta in metas:
+                meta.close()
 
 
 class _Hdf5(_AtOnce):

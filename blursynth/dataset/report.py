@@ -6,9 +6,7 @@ outside.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
 import shlex
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.dataset.card import NOT_STATED
-from blursynth.dataset.contact_sheet import Row, blur_picture, describe_draw
+from blursynth.dataset.contact_sheet import Row, blur_picture, describe_draw, encoded
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.drawn_numbers import drawn_numbers, some_records
 from blursynth.dataset.files import read_sealed, write_atomically
@@ -31,9 +29,10 @@ from blursynth.dataset.manifest import finished_shards, read_manifest
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.reader import Dataset, open_dataset
 from blursynth.dataset.samples import Sample
+from blursynth.dataset.sources import NotUsed
 from blursynth.errors import BlursynthError, DatasetError
 from blursynth.frame import Encoding
-from blursynth.io import svg
+from blursynth.io import page_parts
 from blursynth.io.folders import expanded
 from blursynth.recipe.recipe import load_recipe
 from blursynth.records.text import printable
@@ -137,7 +136,7 @@ def _spread(records: Sequence[dict[str, Any]], most: int) -> list[int]:
     """Samples of different sources as long as there are some."""
     first = {record["source"]: int(record["index"]) for record in reversed(records)}
     chosen = _evenly(sorted(first.values()), most)
-    others = [int(record["index"]) for record in records if int(record["index"]) not in set(chosen)]
+    others = sorted({int(record["index"]) for record in records}.difference(chosen))
     return sorted([*chosen, *_evenly(others, most - len(chosen))])
 
 
@@ -177,9 +176,9 @@ def _card(sample: Sample, opened: Dataset) -> str:
     rows = [(name, values) for name, values in describe_draw(sample.draw, opened.recipe) if values]
     return (
         f'<figure class="pair"><div class="both" style="width:{side}px;aspect-ratio:1">'
-        f"{_picture(blurred, 'blurred')}{_picture(sharp, 'sharp', 'top')}"
+        f"{page_parts.picture(blurred, 'blurred')}{page_parts.picture(sharp, 'sharp', 'top')}"
         f'<input type="range" min="0" max="100" value="50" aria-label="sharp left, blurred right"></div>'
-        f'<div class="kernel">{_picture(blur, "blur")}</div>'
+        f'<div class="kernel">{page_parts.picture(blur, "blur")}</div>'
         f"<figcaption><details><summary><b>{sample.index}</b> {_text(sample.source)}</summary><dl>"
         + "".join(f"<dt>{_text(name)}</dt><dd>{_text(values)}</dd>" for name, values in rows)
         + "</dl></details></figcaption></figure>"
@@ -188,26 +187,13 @@ def _card(sample: Sample, opened: Dataset) -> str:
 
 def _codes(picture: NDArray[Any]) -> NDArray[np.uint8]:
     """8-bit codes of the middle of a stored picture."""
-    values = _values(picture)
-    if picture.dtype.kind == "f":
-        values = np.sqrt(values.clip(0, 1))  # linear light, for the eye
-    first = [max(0, (side - _LONGEST_PX) // 2) for side in values.shape[:2]]
-    cut = tuple(slice(start, start + _LONGEST_PX) for start in first)
-    return np.asarray(np.rint(255 * values[cut].clip(0, 1)), np.uint8)
+    first = [max(0, (side - _LONGEST_PX) // 2) for side in picture.shape[:2]]
+    return encoded(picture[tuple(slice(start, start + _LONGEST_PX) for start in first)])
 
 
 def _values(picture: NDArray[Any]) -> NDArray[np.float32]:
     scale = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
     return np.asarray(picture, np.float32) / np.float32(scale)
-
-
-def _picture(codes: NDArray[np.uint8], name: str, css: str = "") -> str:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(codes).save(data, "PNG")
-    text = base64.b64encode(data.getvalue()).decode()
-    return f'<img class="{css}" alt="{name}" src="data:image/png;base64,{text}">'
 
 
 def _measurements(opened: Dataset, indices: Sequence[int], tell: Any) -> list[str]:
@@ -270,7 +256,7 @@ def _histograms(
     low, high = float(table.min()), float(table.max())
     edges = np.linspace(low, high if high > low else low + 1, _bins(values) + 1)
     groups = [(name, np.histogram(column, edges)[0] / len(column)) for name, column in zip(names, table.T, strict=True)]
-    return svg.bars(title, unit, [number(edge) for edge in edges[:-1].tolist()], groups)
+    return page_parts.bars(title, unit, [number(edge) for edge in edges[:-1].tolist()], groups)
 
 
 def _drawn(opened: Dataset, records: Sequence[dict[str, Any]]) -> Iterable[str]:
@@ -284,15 +270,14 @@ def _drawn(opened: Dataset, records: Sequence[dict[str, Any]]) -> Iterable[str]:
             if few or not all(isinstance(v, int | float) for v in values):
                 counts = Counter(map(str, values)).most_common(12)
                 shares = np.array([count / len(values) for _, count in counts])
-                plots.append(svg.bars(words, unit, [printable(v)[:20] for v, _ in counts], [(words, shares)]))
+                plots.append(page_parts.bars(words, unit, [printable(v)[:20] for v, _ in counts], [(words, shares)]))
             else:
                 plots.append(_histograms(words, unit, [[float(v)] for v in values], names=(words,)))
         yield f'<div class="plots small">{"".join(plots)}</div>' if plots else "<p>Always the same.</p>"
 
 
 def _counted(names: Iterable[str], counts: Counter[str], what: str) -> str:
-    everything = Counter(dict.fromkeys(names, 0)) + Counter()
-    rows = sorted({**dict.fromkeys(names, 0), **everything, **counts}.items(), key=lambda row: (-row[1], row[0]))
+    rows = sorted({**dict.fromkeys(names, 0), **counts}.items(), key=lambda row: (-row[1], row[0]))
     table = _table(((name, f"{count:,}") for name, count in rows[:_MOST_ROWS]), ("", what))
     return table + (f"<p>And {len(rows) - _MOST_ROWS:,} more.</p>" if len(rows) > _MOST_ROWS else "")
 
@@ -300,13 +285,13 @@ def _counted(names: Iterable[str], counts: Counter[str], what: str) -> str:
 def _skipped(out: Path) -> str:
     """Inputs that were not used, and why."""
     try:
-        found = read_sealed(out / "skipped.json", "the list of unused inputs", dict)
+        found = read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
     except BlursynthError as error:
         return f"<p>{_text(error)}</p>"
-    rows = [(str(one.get("name")), str(one.get("why"))) for key in ("skipped", "duplicates") for one in found[key]]
-    if not rows and not found.get("ignored"):
+    rows = [(one.name, one.why) for one in (*found.skipped, *found.duplicates)]
+    if not rows and not found.ignored:
         return "<p>None.</p>"
-    more = [(f"*{ending}", f"{count} files of another format") for ending, count in found.get("ignored", {}).items()]
+    more = [(f"*{ending}", f"{count} files of another format") for ending, count in found.ignored.items()]
     table = _table([*rows[:_MOST_ROWS], *more[:_MOST_ROWS]])
     return table + (f"<p>And {len(rows) - _MOST_ROWS:,} more.</p>" if len(rows) > _MOST_ROWS else "")
 

@@ -78,10 +78,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class NotUsed:
-    """The lists of ``skipped.json``: inputs that cannot be used, and those that are the same as another one."""
+    """The content of ``skipped.json``: inputs that cannot be used, those that are the same as another one, and the
+    number of files of other formats by their ending."""
 
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Skipped, ...]
+    ignored: dict[str, int]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import resources
@@ -19,7 +17,7 @@ from blursynth.fit.blur_reader import readings_of
 from blursynth.fit.components import COMPONENTS, FAMILIES
 from blursynth.fit.noise import LEVELS, measure_noise, noise_blocks
 from blursynth.fit.statistics import GROUPS, mean_spectrum, tile_statistics
-from blursynth.io import svg
+from blursynth.io import page_parts
 from blursynth.records.text import printable
 
 if TYPE_CHECKING:
@@ -60,8 +58,8 @@ def to_html(fit: Fit) -> str:
         photographs=len(real),
         rows=rows,
         notes=f"<ul>{notes}</ul>" if notes else "",
-        real="".join(map(_picture, _crops(real, fit.seed))),
-        synthetic="".join(map(_picture, _crops(made, fit.seed))),
+        real="".join(map(page_parts.picture, _crops(real, fit.seed))),
+        synthetic="".join(map(page_parts.picture, _crops(made, fit.seed))),
         plots="".join(plots),
         realism=html.escape(str(realism)),
         by_picture=f"{100 * realism.by_picture:.0f}",
@@ -89,21 +87,12 @@ def _crops(pictures: Pictures, seed: int) -> list[NDArray[np.uint8]]:
     return found
 
 
-def _picture(codes: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(codes).save(data, "PNG")
-    text = base64.b64encode(data.getvalue()).decode()
-    return f'<img alt="" width="{codes.shape[1]}" height="{codes.shape[0]}" src="data:image/png;base64,{text}">'
-
-
 def _spectra(pairs: Sequence[tuple[str, Pictures]]) -> str:
     curves = []
     for name, pictures in pairs:
         found = [mean_spectrum(picture) for picture in pictures]
         curves.append((name, found[0][0], np.median([log_power for _, log_power in found], axis=0)))
-    return svg.lines("Spectrum of luma", "cycles per px", "log power", curves)
+    return page_parts.lines("Spectrum of luma", "cycles per px", "log power", curves)
 
 
 def _gradients(pairs: Sequence[tuple[str, Pictures]]) -> str:
@@ -116,7 +105,7 @@ def _gradients(pairs: Sequence[tuple[str, Pictures]]) -> str:
             steps = np.concatenate([np.abs(np.diff(luma, axis=axis)).ravel() for axis in (0, 1)])
             counts += np.histogram(steps, edges)[0] / len(steps)
         curves.append((name, (edges[:-1] + edges[1:]) / 2, np.log10(counts / len(pictures) + 1e-7)))
-    return svg.lines("Differences of neighbors", "codes", "log10 share", curves)
+    return page_parts.lines("Differences of neighbors", "codes", "log10 share", curves)
 
 
 def _noise(pairs: Sequence[tuple[str, Pictures]]) -> str:
@@ -128,7 +117,7 @@ def _noise(pairs: Sequence[tuple[str, Pictures]]) -> str:
     parts = []
     for title, field in (("Noise of luma", "luma_codes"), ("Noise of colors", "chroma_codes")):
         curves = [(name, middles, getattr(measured, field)) for name, measured in noise]
-        parts.append(svg.lines(title, "intensity in codes", "deviation in codes", curves))
+        parts.append(page_parts.lines(title, "intensity in codes", "deviation in codes", curves))
     return "".join(parts)
 
 
@@ -140,7 +129,7 @@ def _blocks(pairs: Sequence[tuple[str, Pictures]]) -> str:
         counts = np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
         groups.append((name, counts / max(counts.sum(), 1)))
     names = [f"{edge:.2g}" for edge in edges[:-1]]
-    return svg.bars("Steps at 8 px blocks", "log ratio to other steps", names, groups)
+    return page_parts.bars("Steps at 8 px blocks", "log ratio to other steps", names, groups)
 
 
 def _blur(fit: Fit, made: Pictures) -> list[str]:
@@ -154,7 +143,7 @@ def _blur(fit: Fit, made: Pictures) -> list[str]:
         names = [f"{COMPONENTS[j].low_px:g}" for j in here]
         groups = [("read: real", read_real[here]), ("synthetic", read_made[here]), ("recipe", fit.shares[here])]
         label = "diameter in px, from" if family == "defocus" else "length in px, from"
-        plots.append(svg.bars(f"Blur: {family}", label, names, groups))
+        plots.append(page_parts.bars(f"Blur: {family}", label, names, groups))
     still = [float(values[0]) for values in (read_real, read_made, fit.shares)]
     groups = [(name, np.array([v])) for name, v in zip(("read: real", "synthetic", "recipe"), still, strict=True)]
-    return [*plots, svg.bars("No motion, in focus", "", [""], groups)]
+    return [*plots, page_parts.bars("No motion, in focus", "", [""], groups)]

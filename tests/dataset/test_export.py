@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import socket
 import tarfile
 from pathlib import Path
 
@@ -121,11 +124,18 @@ def test_an_interrupted_export_goes_on(stored: bs.Dataset, tmp_path: Path, to: s
 
     with pytest.raises(KeyboardInterrupt):
         export(stored, tmp_path / "out", to=to, on_progress=stop)
-    (tmp_path / "out" / "000001.tar.host.1.0a0b0c0d.partial").write_text("left by one that was killed")
+    gone = f"{socket.gethostname()}.{2**22 + 1}.0a0b0c0d.partial"  # no process has this number
+    left = [tmp_path / "out" / f"{name}.{gone}" for name in ("000001.tar", "metadata.jsonl", "draws.jsonl")]
+    for path in left:
+        path.write_text("left by one that was killed")
+    theirs = tmp_path / "out" / f"000001.tar.{socket.gethostname()}.{os.getppid()}.0a0b0c0d.partial"
+    theirs.write_text("of one that is writing")
     again = export(stored, tmp_path / "out", to=to)
     assert again.pairs == 11
     assert again.written == {"folders": 5, "lmdb": 11, "webdataset": 7, "parquet": 7, "hdf5": 11}[to]
-    there = {name: data for name, data in tree(tmp_path / "out").items() if "partial" not in name}
+    assert not any(path.exists() for path in left)
+    theirs.unlink()
+    there = tree(tmp_path / "out")
     if to in ("folders", "webdataset", "parquet"):  # the others hold times and sizes of pages
         assert there == tree(whole.out)
     assert set(there) == set(tree(whole.out))
@@ -143,6 +153,25 @@ def test_nothing_is_written_through_links_of_others(stored: bs.Dataset, tmp_path
     with pytest.raises(DatasetError, match="is a link out of the data set"):
         export(stored, tmp_path / "out")
     assert not (elsewhere / "000003.png").exists()
+
+
+def test_disks_that_are_full(stored: bs.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ = lmdb.open
+    with monkeypatch.context() as patch:
+        patch.setattr(lmdb, "open", lambda path, map_size: open_(path, map_size=2**14))
+        with pytest.raises(DatasetError, match=r"the databases cannot be written .*MDB_MAP_FULL.*export again"):
+            export(stored, tmp_path / "lmdb", to="lmdb")
+    assert {p.name for p in (tmp_path / "lmdb").iterdir()} == {"export.json"}
+    assert export(stored, tmp_path / "lmdb", to="lmdb").written == 11
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DatasetError, match=r"the disk is full .*export again; what is complete is kept"):
+            export(stored, tmp_path / "folders")
+    assert export(stored, tmp_path / "folders").written == 11
 
 
 def test_sixteen_bits_and_linear_light(pictures: Path, tmp_path: Path) -> None:

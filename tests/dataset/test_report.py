@@ -119,6 +119,17 @@ def test_unfinished_and_damaged_data_sets_have_a_page(made: Path, tmp_path: Path
     assert "No shard is finished yet." in report(out).read_text()
 
 
+def test_sources_of_no_sample_and_a_damaged_list(pictures: Path, tmp_path: Path) -> None:
+    recipe = bs.Recipe([("decode", bs.kinds.Decode()), ("encode", bs.kinds.Encode())])
+    out = tmp_path / "one"
+    generate(DatasetRequest(sources=pictures, recipe=recipe, count=1, size_px=24), out, workers=1)
+    text = report(out).read_text()
+    rows = dict(re.findall(r"<tr><th>([^<]*photo\d\.png)</th><td>(\d+)</td></tr>", text))
+    assert sorted(rows.values()) == ["0", "0", "1"]
+    shutil.copy(out / "manifest/000000.json", out / "skipped.json")  # whole, but something else
+    assert "the list of unused inputs is damaged" in report(out).read_text()
+
+
 def test_light_and_pairs_without_a_difference(pictures: Path, tmp_path: Path) -> None:
     recipe = bs.Recipe([("decode", bs.kinds.Decode())])
     generate(DatasetRequest(sources=pictures, recipe=recipe, count=3, size_px=24), tmp_path / "light", workers=1)

@@ -1,19 +1,33 @@
-"""Small plots as SVG text: lines and bars, without a library."""
+"""Parts of self-contained HTML pages: pictures as data, and small plots as SVG text, without a library."""
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bars", "lines"]
+__all__ = ["bars", "lines", "picture"]
 
 Array = NDArray[np.float64]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 240, 52, 40, 26
 _COLORS = ("#0b62b8", "#d9730d", "#3b8f4d", "#8a5a9c")
+
+
+def picture(codes: NDArray[np.uint8], name: str = "", css: str = "") -> str:
+    """An ``img`` that holds a picture ``[H, W, 3]`` as PNG; ``name`` and ``css`` are not escaped."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(codes).save(data, "PNG")
+    text = base64.b64encode(data.getvalue()).decode()
+    size = f'width="{codes.shape[1]}" height="{codes.shape[0]}"'
+    kind = f' class="{css}"' if css else ""
+    return f'<img{kind} alt="{name}" {size} src="data:image/png;base64,{text}">'
 
 
 def lines(title: str, x_label: str, y_label: str, curves: Sequence[tuple[str, Array, Array]]) -> str:
