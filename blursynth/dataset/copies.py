@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
-from blursynth.dataset.files import read_bounded, read_sealed, require_regular, write_unless_same
+from blursynth.dataset.asset_files import ASSET_BYTES, asset_names, asset_path, read_asset
+from blursynth.dataset.files import JSON_BYTES, read_bounded, read_sealed, require_regular, write_unless_same
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import relative
 from blursynth.dataset.schema import COPIES, Spec, load_spec
@@ -18,7 +18,7 @@ from blursynth.errors import DatasetError
 
 __all__ = ["COPIED_BYTES", "copied_names", "is_whole", "keep_copies", "same_content"]
 
-COPIED_BYTES = 2**28  # of one file at most
+COPIED_BYTES = max(JSON_BYTES, ASSET_BYTES)  # of one file at most
 
 
 def copied_names(spec: Spec) -> tuple[str, ...]:
@@ -54,10 +54,12 @@ def keep_copies(folder: DatasetFolder, spec: Spec) -> list[str]:
     out, written = folder.path, []
     for name in copied_names(spec):
         try:
-            if not is_whole(out, name) or same_content(out, name):
+            if same_content(out, name):
                 continue
         except (DatasetError, OSError):
-            pass  # no copy, or not a regular file: it is replaced
+            pass  # one of them is missing, or is not a regular file
+        if not is_whole(out, name):
+            continue
         copy = out / COPIES / name
         folder.make(copy.parent)
         write_unless_same(copy, read_bounded(out / name, COPIED_BYTES))

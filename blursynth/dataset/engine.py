@@ -93,7 +93,7 @@ class LocalEngine(Engine):
     """
 
     def __init__(self, workers: int, *, stall_s: float = LOCAL_STALL_S) -> None:
-        self._count, self._stall_s = workers, checked_stall(stall_s)
+        self._count, self._stall_s = workers, _checked_stall(stall_s)
         self._workers: list[_Worker] = []
         self._waiting: deque[int] = deque()
         self._tries: dict[int, int] = {}
@@ -207,7 +207,8 @@ class LocalEngine(Engine):
         self._workers.clear()
 
 
-def checked_stall(stall_s: float) -> float:
+def _checked_stall(stall_s: float) -> float:
+    """A limit in seconds, > 0."""
     if not 0 < stall_s < math.inf:
         raise InvalidValueError(
             (Argument("stall_s"), f" must be a number of seconds > 0, got {stall_s!r}."), field="stall_s", value=stall_s
@@ -361,7 +362,7 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, address: Any = None, *, workers: int | None = None, stall_s: float = DASK_STALL_S) -> None:
-        self._stall_s = checked_stall(stall_s)
+        self._stall_s = _checked_stall(stall_s)
         distributed = require("distributed", extra="cluster", purpose="engine='dask'")
         self._distributed = distributed
         self._futures: list[Any] = []

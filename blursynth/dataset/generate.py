@@ -31,12 +31,20 @@ from blursynth.dataset.files import (
 )
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
 from blursynth.dataset.index import index_fits, passed_over_share, read_index, write_index
-from blursynth.dataset.manifest import Manifest, finished_shards, manifest_path, read_manifest, shard_state
+from blursynth.dataset.manifest import (
+    Manifest,
+    finished_shards,
+    manifest_path,
+    missing_shards,
+    read_manifest,
+    shard_state,
+)
 from blursynth.dataset.places import remember_roots, source_roots
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.render import CACHE_BYTES, Renderer
 from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.schema import (
+    COPIES,
     Spec,
     build_spec,
     check_encodings,
@@ -565,7 +573,8 @@ def resume(
         raise DatasetError(
             f"{out}: {', '.join(lost[:3])} {'is' if len(lost) == 1 else 'are'} missing.",
             why="The recipe refers to these measurements.",
-            fix="Run blursynth generate with the original arguments, or restore them from a backup.",
+            fix=f"Run blursynth repair {out}, which restores them from their copies, or blursynth generate with the "
+            "original arguments.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
     work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
@@ -610,8 +619,8 @@ def _run(
     made: dict[int, Manifest] = {}
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
-    if len(kept) == len(wanted) and (digest is not None or not all_made(out, spec)):
-        tell(work, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
+    if len(kept) == len(wanted) and (digest is not None or missing_shards(out, spec)):
+        _tell(work, total, total)  # nothing to do, so nothing is written, since the folder may be read-only
         sweep_left_over(out)
     else:
         with locked(out, wanted.start, wanted.stop):
@@ -623,7 +632,7 @@ def _run(
             keep_copies(folder, spec)
             kept = _kept(out, spec, wanted, again)
             missing = [s for s in wanted if s not in kept]
-            tell(work, samples_of(spec, kept), total)
+            _tell(work, samples_of(spec, kept), total)
             if missing:
                 job = Job(folder, kinds, roots(), work.any_environment, work.cache_bytes)
                 made, notes = make_shards(job, spec, missing, again, work, total)
@@ -634,7 +643,7 @@ def _run(
                     why="Another program removed it while other shards were being made.",
                     fix="Run blursynth resume to make it again.",
                 )
-            if all_made(out, spec):
+            if not missing_shards(out, spec):
                 digest = _digest_if_complete(out, spec) if not made else None
                 digest = digest or finalize(out)
                 folder.check()
@@ -678,7 +687,7 @@ def make_shards(
                         made[event.shard] = event.manifest
                     if event.note:
                         notes.append(event.note)
-                    tell(work, ready + sum(running.values()), total, event.note)
+                    _tell(work, ready + sum(running.values()), total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
@@ -686,15 +695,12 @@ def make_shards(
 
 
 def samples_of(spec: Spec, shards: Iterable[int]) -> int:
+    """Number of samples of some shards."""
     return sum(len(spec.range_of(s)) for s in shards)
 
 
 def _kept(out: Path, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
     return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
-
-
-def all_made(out: Path, spec: Spec) -> bool:
-    return set(range(spec.shards)) <= set(finished_shards(out))
 
 
 def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
@@ -711,7 +717,7 @@ def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
     return asdict(index.digest)
 
 
-def tell(work: Work, done: int, total: int, note: str = "") -> None:
+def _tell(work: Work, done: int, total: int, note: str = "") -> None:
     if work.on_progress is not None:
         work.on_progress(Progress("generate", done, total, note=note))
 
@@ -728,6 +734,8 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
             return None, error
     if _shard_length(out) is not None:
         return None, DatasetError(f"{out / 'dataset.json'}: the description of the data set is missing.")
+    if (out / COPIES / "dataset.json").exists():
+        load_spec(out)  # says how it is restored
     require_free(out, {"assets", ".locks"} | ({"skipped.json"} if _skipped_is_ours(out) else set()))
     return None, None
 
@@ -785,6 +793,7 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
 
 
 def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
+    """The error for a damaged description of a data set that has finished shards."""
     return DatasetError(
         damage.what,
         why=damage.why,

@@ -13,7 +13,15 @@ from blursynth.dataset.schema import ArraySpec, Spec
 from blursynth.dataset.shards import largest_chunk
 from blursynth.errors import DatasetError
 
-__all__ = ["Manifest", "StoredObject", "finished_shards", "manifest_path", "read_manifest", "shard_files"]
+__all__ = [
+    "Manifest",
+    "StoredObject",
+    "finished_shards",
+    "manifest_path",
+    "missing_shards",
+    "read_manifest",
+    "shard_files",
+]
 
 MANIFEST_BYTES = 2**16
 
@@ -97,6 +105,11 @@ def finished_shards(out: Path) -> Iterator[int]:
         for path in sorted(folder.iterdir()):
             if re.fullmatch(r"[0-9]{6,9}\.json", path.name):
                 yield int(path.stem)
+
+
+def missing_shards(out: Path, spec: Spec) -> list[int]:
+    """Indices of the shards that have no manifest."""
+    return sorted(set(range(spec.shards)).difference(finished_shards(out)))
 
 
 def shard_state(out: Path, shard: int, spec: Spec) -> Manifest | None:

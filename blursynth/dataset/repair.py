@@ -15,9 +15,9 @@ from blursynth.dataset.copies import COPIED_BYTES, copied_names, is_whole, keep_
 from blursynth.dataset.engine import Engine
 from blursynth.dataset.files import locked, read_bounded, read_json, refuse_links, write_unless_same
 from blursynth.dataset.folder import DatasetFolder, sweep_left_over
-from blursynth.dataset.generate import Work, all_made, checked_workers, make_shards, samples_of, unrecovered
+from blursynth.dataset.generate import Work, checked_workers, make_shards, samples_of, unrecovered
 from blursynth.dataset.index import content_digest, read_index, write_index
-from blursynth.dataset.manifest import finished_shards, manifest_path
+from blursynth.dataset.manifest import finished_shards, manifest_path, missing_shards
 from blursynth.dataset.places import source_roots
 from blursynth.dataset.progress import OnProgress
 from blursynth.dataset.render import CACHE_BYTES
@@ -101,27 +101,29 @@ def repair(
     """
     out, workers = expanded(out), checked_workers(workers)
     refuse_links(out)
-    files: list[str] = []
-    spec = _restored_spec(out, files)
-    folder = DatasetFolder.begun(out)
+    spec, where = _chosen_spec(out)
     work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     notes: list[str] = []
     made: tuple[int, ...] = ()
     with locked(out, 0, spec.shards):
         sweep_left_over(out)
+        files = []
+        if where != out:
+            write_unless_same(out / "dataset.json", read_bounded(where / "dataset.json", COPIED_BYTES))
+            files.append("dataset.json")
+        folder = DatasetFolder.begun(out)
         files += _restored_files(folder, spec)
         before = verify(out, deep=True, on_progress=on_progress)
-        lost = (
-            set(range(spec.shards)).difference(finished_shards(out)) if os.path.lexists(out / "index.json") else set()
-        )
-        if damaged := tuple(sorted(lost.union(before.damaged_shards))):
+        # Where there is an index, whatever it holds, all shards were made.
+        lost = missing_shards(out, spec) if os.path.lexists(out / "index.json") else []
+        if damaged := tuple(sorted({*lost, *before.damaged_shards})):
             roots = source_roots(out, spec, source_root, depth_root, labels_root)
             job = Job(folder, tuple(kinds), roots, any_environment, cache_bytes)
             for name in ("manifest", "draws", *(a.name for a in spec.arrays)):
                 folder.make(folder.path / name)
             _, notes = make_shards(job, spec, damaged, damaged, work, samples_of(spec, damaged))
             made = damaged
-        if all_made(out, spec) and (damaged or any(p.shard is None for p in before.problems)):
+        if not missing_shards(out, spec) and (damaged or any(p.shard is None for p in before.problems)):
             _check_digest(out, spec)
             stale = {name: _content(out / name) for name in _INDEX}
             write_index(out, spec)
@@ -156,35 +158,30 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _restored_spec(out: Path, files: list[str]) -> Spec:
-    """The specification; if only one of ``dataset.json`` and its copy is whole, that one is written to both places.
+def _chosen_spec(out: Path) -> tuple[Spec, Path]:
+    """The specification, and the folder of the ``dataset.json`` that holds it: the data set or its copies.
 
     If both are whole but differ, one of them is that of another data set: the manifests decide.
     """
-    found = {name: load_spec(folder) for name, folder in _places(out).items() if is_whole(folder, "dataset.json")}
+    found: list[tuple[Spec, Path]] = []
+    for folder in (out, out / COPIES):
+        with suppress(DatasetError):
+            found.append((load_spec(folder), folder))
+    shards = list(finished_shards(out))
     if not found:
         try:
-            return load_spec(out)
+            return load_spec(out), out  # says what is wrong
         except DatasetError as error:
-            raise unrecovered(out, error) if any(finished_shards(out)) else error from None
-    hashes = {name: spec.sha256() for name, spec in found.items()}
-    stated = [_stated(out, shard) for shard in finished_shards(out)]
-    best = max(found, key=lambda name: (stated.count(hashes[name]), name == "dataset.json"))
-    if stated and not stated.count(hashes[best]) and any(stated):
+            raise unrecovered(out, error) if shards else error from None
+    stated = [_stated(out, shard) for shard in shards]
+    best = max(found, key=lambda one: stated.count(one[0].sha256()))  # the data set's own, if both are as good
+    if any(stated) and best[0].sha256() not in stated:
         raise DatasetError(
             f"{out}: dataset.json belongs to another data set than the shards.",
             why="The manifests of the shards state the hash of another request.",
             fix="Restore it from a backup.",
         )
-    data = read_bounded(_places(out)[best] / "dataset.json", COPIED_BYTES)
-    if best != "dataset.json":
-        write_unless_same(out / "dataset.json", data)
-        files.append("dataset.json")
-    return found[best]
-
-
-def _places(out: Path) -> dict[str, Path]:
-    return {"dataset.json": out, f"{COPIES}/dataset.json": out / COPIES}
+    return best
 
 
 def _stated(out: Path, shard: int) -> str | None:

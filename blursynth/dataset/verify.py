@@ -32,6 +32,7 @@ from blursynth.dataset.manifest import (
     StoredObject,
     finished_shards,
     manifest_path,
+    missing_shards,
     read_manifest,
     relative,
     shard_files,
@@ -203,7 +204,7 @@ def verify(
             digest = asdict(derived.digest)
             if index is not None and derived != index:
                 problems.append(Problem("index.json: its digests are not those of the content"))
-    own = there if index is None else [*there, *_missing(spec, there)[:MOST_MISSING]]
+    own = there if index is None else [*there, *missing_shards(out, spec)[:MOST_MISSING]]
     for name, what, ours in _others(out, spec, own):
         # While a data set is being made, there are files of shards whose manifests do not exist yet.
         if ours and index is not None:
@@ -337,12 +338,16 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
             problems.append(Problem(f"{name}: is missing; blursynth repair writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
-    missing = _missing(spec, there)
+    missing = missing_shards(out, spec)
     for shard in missing[:MOST_MISSING]:
         what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing"
-        problems.append(Problem(what, shard))
+        problems.append(Problem(f"{what}; blursynth repair makes the shard again", shard))
     if len(missing) > MOST_MISSING:
-        problems.append(Problem(f"{len(missing) - MOST_MISSING:,} more manifests are missing"))
+        problems.append(
+            Problem(
+                f"{len(missing) - MOST_MISSING:,} more manifests are missing; blursynth repair makes the shards again"
+            )
+        )
     return index, problems
 
 
@@ -352,20 +357,17 @@ def _check_copies(out: Path, spec: Spec) -> tuple[list[Problem], list[str]]:
         return [], [f"{COPIES}: dataset.json and other files have no copy yet; blursynth repair writes it"]
     problems = []
     for name in copied_names(spec):
-        copy = f"{COPIES}/{name}"
+        copy, again = f"{COPIES}/{name}", "blursynth repair writes it again"
+        if not os.path.lexists(out / copy):
+            problems.append(Problem(f"{copy}: is missing; {again}"))
+            continue
         try:
-            if is_whole(out, name) and not same_content(out, name):
-                problems.append(Problem(f"{copy}: differs from {name}; blursynth repair writes it again"))
-        except FileNotFoundError:
-            problems.append(Problem(f"{copy}: is missing; blursynth repair writes it again"))
-        except (DatasetError, OSError) as error:
-            reason = error.what if isinstance(error, DatasetError) else error.strerror
-            problems.append(Problem(f"{copy}: cannot be read ({reason})"))
+            same = same_content(out, name)
+        except (DatasetError, OSError):
+            same = False
+        if not same and is_whole(out, name):  # otherwise the problem is another one
+            problems.append(Problem(f"{copy}: differs from {name}, or cannot be read; {again}"))
     return problems, []
-
-
-def _missing(spec: Spec, there: Sequence[int]) -> list[int]:
-    return sorted(set(range(spec.shards)) - set(there))
 
 
 def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
