@@ -199,7 +199,10 @@ def test_what_only_the_first_command_knows_is_written_again_by_it(pictures: Path
     assert note == "skipped.json is missing: blursynth generate with the same arguments writes it again"
     (asset,) = (out / "assets").iterdir()
     asset.unlink()
-    with pytest.raises(DatasetError, match=r"assets/.*npy is missing.*Run blursynth generate"):
+    with pytest.raises(
+        DatasetError,
+        match=r"assets/.*npy is missing.*Run blursynth repair .*, or blursynth generate with the original arguments",
+    ):
         resume(out, workers=1)
     generate(DatasetRequest(sources=pictures, recipe=recipe, **SMALL), out, workers=1)
     assert tree(out) == before
