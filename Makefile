@@ -6,6 +6,8 @@ PY := .venv/bin/python
 PIN := -q -c constraints.txt
 # Tests start programs by the dozen: where this is set, as in many containers, each compiles all that it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
+# glibc overwrites what is freed, so that a kernel that reads it gives a wrong result.
+test slow: export MALLOC_PERTURB_ = 165
 # uv for speed, plain pip where uv cannot be had; both from the one constraints file
 install = $(PY) -m uv pip install --python $(PY) $(PIN) -e '.[$(1)]' || $(PY) -m pip install $(PIN) -e '.[$(1)]'
 

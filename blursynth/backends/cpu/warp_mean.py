@@ -311,7 +311,7 @@ def _tiles(
             continue
         patch = np.empty(0 if large else channels * rows * columns, out.dtype)
         if large:
-            base, base_plane, base_pitch = source, plane, pitch
+            base_plane, base_pitch = plane, pitch
             top, bottom, left, right = 0, height, 0, width
         else:
             for c in range(channels):
@@ -319,9 +319,10 @@ def _tiles(
                     source + c * plane, pitch, height, width, border, top, left, rows, columns,
                     patch, c * rows * columns, columns,
                 )  # fmt: skip
-            base, base_plane, base_pitch = patch.ctypes.data, rows * columns * item, columns * item
+            base_plane, base_pitch = rows * columns * item, columns * item
         x = x0
         while x < x1:
+            base = source if large else patch.ctypes.data  # read here, so that the array lives as long as the loop
             if x1 - x < wide:
                 x = max(x0, x1 - wide)
             used = min(wide, x1 - x)
