@@ -12,12 +12,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, RecipeError
+from blursynth.io.object_store import Place, as_place
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
+
+def _place(name: str) -> Place:
+    try:
+        return as_place(name)
+    except InvalidValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+# A path or an object; typer knows no unions, and shows the name of the type.
+Out = Annotated[
+    Path,
+    typer.Argument(
+        parser=_place,
+        metavar="OUT",
+        help="Folder of the data set: new, empty, or unfinished; or a place in object storage (s3://, gs://, az://).",
+    ),
+]
+Dataset = Annotated[
+    Path,
+    typer.Argument(parser=_place, metavar="DATASET", help="Folder of the data set, or its place in object storage."),
+]
 RecipeName = Annotated[
     str,
     typer.Option(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
+from blursynth.io.object_store import Place
 from blursynth.records.units import number
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _only_from_file(ctx: typer.Context, file: str) -> None:
 
 
 @contextmanager
-def interruptible(out: Path) -> Iterator[None]:
+def interruptible(out: Place) -> Iterator[None]:
     """After Ctrl-C, say what is kept and how to resume."""
     try:
         yield
@@ -158,7 +158,7 @@ def interruptible(out: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def show_plan(plan: Plan, out: Path) -> None:
+def show_plan(plan: Plan, out: Place) -> None:
     """Show what would be made."""
     spec = plan.spec
     console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from blursynth.dataset.files import sha256_hex, write_atomically
 from blursynth.dataset.schema import Spec
+from blursynth.io.object_store import Place
 from blursynth.records.text import printable
 
 __all__ = ["write_card"]
@@ -25,9 +26,9 @@ _MOST_LICENCES = 50  # listed in the card; the records hold all
 _LONGEST = 500  # characters of one untrusted string
 
 
-def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
+def write_card(out: Place, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
     """Write ``README.md`` and ``croissant.json``; the sha256 of each by its name."""
-    name = out.resolve().name or "blursynth"
+    name = (out.resolve() if isinstance(out, Path) else out).name or "blursynth"
     card = _card(name, spec, digest).encode()
     described = {"dataset.json": spec.to_json(), "README.md": card}
     croissant = json.dumps(_croissant(name, spec, digest, described), indent=1, ensure_ascii=False, allow_nan=False)

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
@@ -58,13 +59,14 @@ from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Sk
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.folders import expanded
+from blursynth.io.object_store import Place, as_place
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
 CHECKED_DRAWS = 2000  # a few seconds, however large the data set is, while workers load their libraries
 # Of small data sets, which lose little when they fail later, and where pixels are needed, which takes longer.
 FEW_DRAWS = 64
+_REQUESTS = 16  # to object storage at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,7 @@ class Report:
         shards are numbered on from one split to the next; ``digest`` and ``passed_over`` are only those of the splits.
     """
 
-    out: Path
+    out: Place
     count: int
     shards: int
     made: tuple[int, ...]
@@ -252,7 +254,7 @@ def plan(
     *,
     scan: Scan | None = None,
     workers: int | None = None,
-    out: str | Path | None = None,
+    out: str | Place | None = None,
     trials: int = 8,
     on_progress: OnProgress | None = None,
 ) -> Plan:
@@ -278,11 +280,11 @@ def plan(
     _require_count(request)
     prepared = prepare(request, scan=scan, workers=workers, on_progress=on_progress)
     passed_over = check_draws(prepared)
-    planned = _planned(prepared, checked_workers(workers), expanded(out) if out is not None else None, trials)
+    planned = _planned(prepared, checked_workers(workers), as_place(out) if out is not None else None, trials)
     return replace(planned, passed_over=passed_over)
 
 
-def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) -> Plan:
+def _planned(prepared: Prepared, workers: int, out: Place | None, trials: int) -> Plan:
     spec, renderer = prepared.spec, prepared.renderer
     trials = min(trials, spec.count)
     reach = stored = raw = 0
@@ -318,7 +320,7 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
 
 def generate(
     request: DatasetRequest,
-    out: str | Path,
+    out: str | Place,
     *,
     scan: Scan | None = None,
     workers: int | None = None,
@@ -367,7 +369,7 @@ def generate(
     KeyboardInterrupt
         Ctrl-C was pressed; finished shards are kept.
     """
-    out, workers = expanded(out), checked_workers(workers)
+    out, workers = as_place(out), checked_workers(workers)
     work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     if not request.split:
         return _generate(*_looked(request, out, scan, work), shards, work)
@@ -381,8 +383,8 @@ def generate(
 
 
 def _looked(
-    request: DatasetRequest, out: Path, scan: Scan | None, work: Work
-) -> tuple[Prepared, Path, DatasetError | None]:
+    request: DatasetRequest, out: Place, scan: Scan | None, work: Work
+) -> tuple[Prepared, Place, DatasetError | None]:
     """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
     begun, damage = _begun(out)
@@ -393,7 +395,7 @@ def _looked(
 
 
 def _generate(
-    prepared: Prepared, out: Path, damage: DatasetError | None, shards: tuple[int, int] | None, work: Work
+    prepared: Prepared, out: Place, damage: DatasetError | None, shards: tuple[int, int] | None, work: Work
 ) -> Report:
     spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
@@ -427,7 +429,7 @@ def _generate(
     )
 
 
-def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetError:
+def other_arguments(out: Place, changes: Sequence[Message], why: str) -> DatasetError:
     """The error for a folder that was started with another request."""
     parts: list[str | Argument | Alone] = [f"{out}: was started with other arguments: "]
     for number, change in enumerate(changes):
@@ -456,7 +458,7 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
             seen[source.sha256] = split, source.name
 
 
-def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str]) -> list[str]:
+def _digest_notes(request: DatasetRequest, out: Place, digest: Mapping[str, str]) -> list[str]:
     """Compare a finished data set with the digest that its request expects."""
     expected = request.digest
     if expected is None or not digest:
@@ -486,7 +488,7 @@ def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str])
     ]
 
 
-def _summed(out: Path, reports: dict[str, Report]) -> Report:
+def _summed(out: Place, reports: dict[str, Report]) -> Report:
     """One report for several data sets, whose shards are numbered on from one to the next."""
     all_ = reports.values()
     before = dict(zip(reports, accumulate((r.shards for r in all_), initial=0), strict=False))
@@ -521,7 +523,7 @@ def _require_count(request: DatasetRequest) -> None:
 
 
 def resume(
-    out: str | Path,
+    out: str | Place,
     *,
     workers: int | None = None,
     shards: tuple[int, int] | None = None,
@@ -554,7 +556,7 @@ def resume(
     DatasetError
         As for :func:`generate`; or the source pictures are no longer where they were.
     """
-    out = expanded(out)
+    out = as_place(out)
     try:
         spec = load_spec(out)
     except DatasetError as error:
@@ -583,7 +585,7 @@ def resume(
     return replace(report, notes=(*report.notes, *lost))
 
 
-def finalize(out: str | Path) -> dict[str, str]:
+def finalize(out: str | Place) -> dict[str, str]:
     """Write the index, the data card (README.md) and the Croissant metadata of a data set with all its shards.
 
     Returns
@@ -596,14 +598,14 @@ def finalize(out: str | Path) -> dict[str, str]:
     DatasetError
         A shard is missing.
     """
-    out = expanded(out)
+    out = as_place(out)
     spec = load_spec(out)
     refuse_links(out)
     return asdict(write_index(out, spec).digest)
 
 
 def _run(
-    out: Path,
+    out: Place,
     spec: Spec,
     kinds: tuple[type[Degradation], ...],
     roots: Callable[[], dict[str, str]],
@@ -699,11 +701,18 @@ def samples_of(spec: Spec, shards: Iterable[int]) -> int:
     return sum(len(spec.range_of(s)) for s in shards)
 
 
-def _kept(out: Path, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
-    return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
+def _kept(out: Place, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
+    if isinstance(out, Path):
+        return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
+    # One listing instead of requests for every file, and several requests for manifests at a time.
+    there = [s for s in finished_shards(out) if s in wanted and s not in again]
+    sizes = dict(out.below()) if there else {}
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        found = pool.map(lambda s: shard_state(out, s, spec, sizes), there)
+        return [s for s, manifest in zip(there, found, strict=True) if manifest is not None]
 
 
-def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
+def _digest_if_complete(out: Place, spec: Spec) -> dict[str, str] | None:
     """The digests of a data set with no file missing; otherwise None."""
     files = ("README.md", "croissant.json", "zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays))
     if not all((out / name).is_file() for name in files):
@@ -722,7 +731,7 @@ def _tell(work: Work, done: int, total: int, note: str = "") -> None:
         work.on_progress(Progress("generate", done, total, note=note))
 
 
-def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
+def _begun(out: Place) -> tuple[Spec | None, DatasetError | None]:
     """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
     refuse_links(out)
     if (out / "dataset.json").exists():
@@ -740,7 +749,7 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
     return None, None
 
 
-def require_free(out: Path, allowed: set[str]) -> None:
+def require_free(out: Place, allowed: set[str]) -> None:
     """Refuse a place that holds something else; an interrupted start may have left the ``allowed`` files."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
@@ -753,7 +762,7 @@ def require_free(out: Path, allowed: set[str]) -> None:
         )
 
 
-def _shard_length(out: Path) -> int | None:
+def _shard_length(out: Place) -> int | None:
     """Samples of a full shard, from the first readable manifest; None without one."""
     for shard in finished_shards(out):
         try:
@@ -767,7 +776,7 @@ def _shard_length(out: Path) -> int | None:
     return None
 
 
-def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
+def _recover(out: Place, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
     """Rewrite ``dataset.json`` if the finished shards prove that it was this one."""
     found, others = [], 0
     for shard in finished_shards(out):
@@ -792,7 +801,7 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
     return load_spec(out)
 
 
-def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
+def unrecovered(out: Place, damage: DatasetError) -> DatasetError:
     """The error for a damaged description of a data set that has finished shards."""
     return DatasetError(
         damage.what,
@@ -802,7 +811,7 @@ def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
     )
 
 
-def _begin(out: Path, prepared: Prepared) -> Spec:
+def _begin(out: Place, prepared: Prepared) -> Spec:
     """Write the constant files, ``dataset.json`` last, so that its existence implies that of the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -813,14 +822,14 @@ def _begin(out: Path, prepared: Prepared) -> Spec:
     return load_spec(out)  # if two start at the same time, that of the first
 
 
-def _write_beside(out: Path, prepared: Prepared) -> None:
+def _write_beside(out: Place, prepared: Prepared) -> None:
     """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
     save_assets(prepared.spec.recipe, out)
     if not _skipped_is_ours(out):
         write_atomically(out / "skipped.json", sealed(prepared.scan.not_used()))
 
 
-def _skipped_is_ours(out: Path) -> bool:
+def _skipped_is_ours(out: Place) -> bool:
     """Whether the list of unused inputs exists unchanged."""
     try:
         read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
@@ -829,7 +838,7 @@ def _skipped_is_ours(out: Path) -> bool:
     return True
 
 
-def _lacking(out: Path, spec: Spec) -> list[str]:
+def _lacking(out: Place, spec: Spec) -> list[str]:
     """Missing files that only the call that starts a data set can write."""
     lacking = [f"assets/{p.name}" for p in (asset_path(out, n) for n in asset_names(spec.recipe)) if not p.is_file()]
     return lacking if _skipped_is_ours(out) else [*lacking, "skipped.json"]
@@ -876,9 +885,12 @@ def check_draws(prepared: Prepared) -> float | None:
     return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
-def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> None:
+def _check_room(prepared: Prepared, workers: int, out: Place, wanted: range) -> None:
     """Refuse a data set that will not fit: make a few samples; if the raw size does not fit, estimate the real one."""
     spec, free = prepared.spec, _free(out)
+    if free is None:
+        _planned(prepared, workers, out, 1)
+        return
     share = sum(len(spec.range_of(s)) for s in wanted) / spec.count
     roomy = spec.count * (spec.sample_bytes + 2500) * share < free
     # At least one sample, so that a recipe that does not fit the pictures fails here instead of in a worker, and
@@ -891,7 +903,10 @@ def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> N
         )
 
 
-def _free(out: Path) -> int:
+def _free(out: Place) -> int | None:
+    """Free bytes on the disk of a folder; None for object storage."""
+    if not isinstance(out, Path):
+        return None
     folder = out.resolve()
     while not folder.exists():
         folder = folder.parent

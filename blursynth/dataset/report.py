@@ -34,6 +34,7 @@ from blursynth.errors import BlursynthError, DatasetError
 from blursynth.frame import Encoding
 from blursynth.io import page_parts
 from blursynth.io.folders import expanded
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import load_recipe
 from blursynth.records.text import printable
 from blursynth.records.units import number, split_unit
@@ -62,7 +63,8 @@ def report(
     dataset
         A data set or its folder.
     out
-        The page, .html; by default ``NAME.html`` beside the folder. An existing page is replaced.
+        The page, .html; by default ``NAME.html`` beside the folder, in the current one for object storage. An existing
+        page is replaced.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def report(
         It is not a data set, it is damaged, or the page cannot be written.
     """
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, allow_unfinished=True)
-    path = opened.path.with_name(f"{opened.path.name}.html") if out is None else expanded(out)
+    beside = opened.path.parent if isinstance(opened.path, Path) else Path()
+    path = beside / f"{opened.path.name}.html" if out is None else expanded(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise DatasetError(f"{path}: a report is a page, so its name must end in .html.", fix=f"Write {path}.html.")
     if not path.parent.is_dir():
@@ -282,7 +285,7 @@ def _counted(names: Iterable[str], counts: Counter[str], what: str) -> str:
     return table + (f"<p>And {len(rows) - _MOST_ROWS:,} more.</p>" if len(rows) > _MOST_ROWS else "")
 
 
-def _skipped(out: Path) -> str:
+def _skipped(out: Place) -> str:
     """Inputs that were not used, and why."""
     try:
         found = read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)

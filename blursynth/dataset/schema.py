@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from pydantic import Field
 
 from blursynth.core import Degradation, Identity
 from blursynth.dataset.files import (
-    JSON_BYTES,
     Sha256,
     canonical,
-    read_bounded,
-    read_json,
+    parsed,
     sealed,
     sha256_hex,
     typed_json,
@@ -32,6 +29,7 @@ from blursynth.dataset.shards import CHUNK_BYTES, Codec
 from blursynth.dataset.sources import Scan, Source
 from blursynth.errors import Argument, DatasetError, Message, RecipeError
 from blursynth.frame import Encoding
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import Recipe
 from blursynth.recipe.samplers import Sampler
 from blursynth.records.text import is_inside
@@ -132,7 +130,7 @@ class Spec:
         """Bytes of one sample before compression."""
         return sum(a.nbytes for a in self.arrays)
 
-    def shard_path(self, out: Path, array: ArraySpec, shard: int) -> Path:
+    def shard_path(self, out: Place, array: ArraySpec, shard: int) -> Place:
         return out.joinpath(array.name, "c", str(shard), *["0"] * len(array.shape))
 
     def request(self) -> dict[str, Any]:
@@ -260,7 +258,7 @@ class _Document:
     environment: _Environment
 
 
-def load_spec(out: Path) -> Spec:
+def load_spec(out: Place) -> Spec:
     """Read ``dataset.json`` and check that it describes a possible data set."""
     path = out / "dataset.json"
     if not path.exists():
@@ -269,7 +267,7 @@ def load_spec(out: Path) -> Spec:
                 f"{path}: the description of the data set is missing.",
                 fix=f"Run blursynth repair {out}, which restores it from its copy.",
             )
-        if within := sorted(found.parent for found in out.glob("*/dataset.json")):
+        if within := [found for found in _inside(out) if (found / "dataset.json").exists()]:
             names = [repr(folder.name) for folder in within]
             few = names if len(names) < 4 else [*names[:3], "others"]
             listed = f"{', '.join(few[:-1])} and {few[-1]}" if few[1:] else few[0]
@@ -280,7 +278,7 @@ def load_spec(out: Path) -> Spec:
         what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
     what = "the description of the data set"
-    document = read_json(path, what)
+    document, data = parsed(path, what)
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is not a description of a blursynth data set.", fix="Check the path.")
     if (schema := document.get("schema")) not in SCHEMAS:
@@ -291,7 +289,7 @@ def load_spec(out: Path) -> Spec:
         )
     fix = f"Run blursynth repair {out}, which restores it from its copy; or restore it from a backup."
     try:
-        typed = typed_json(_Document, data := read_bounded(path, JSON_BYTES))
+        typed = typed_json(_Document, data)
     except ValueError as error:
         raise DatasetError(f"{path}: is damaged ({error}).", fix=fix) from None
     spec = replace(typed.request, environment=document["environment"])
@@ -305,6 +303,14 @@ def load_spec(out: Path) -> Spec:
     if not same:
         raise DatasetError(f"{path}: was changed after it was written (its sha256 does not match).", fix=fix)
     return spec
+
+
+def _inside(out: Place) -> list[Place]:
+    """What is directly inside a folder, in order; nothing if it is no folder or cannot be listed."""
+    try:
+        return sorted(out.iterdir())
+    except OSError:
+        return []
 
 
 def _impossible(spec: Spec) -> Iterator[str]:
@@ -517,7 +523,7 @@ def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> l
     return values
 
 
-def create_store(out: Path, spec: Spec) -> None:
+def create_store(out: Place, spec: Spec) -> None:
     """Write the metadata of the zarr group and its arrays if they are missing or damaged.
 
     They follow from the specification alone, so any process may write them, any number of times.
