@@ -21,7 +21,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io import atomic
 from blursynth.io.object_store import ObjectPath, Place
 from blursynth.io.pictures import file_sha256
@@ -67,19 +67,10 @@ def sha256_hex(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def disk_error(error: OSError, path: Place) -> DatasetError:
+def disk_error(error: OSError, path: Place) -> DatasetError | StoreError:
     """A disk error as a sentence with a fix; one of ours as it is."""
-    if isinstance(error, DatasetError):
+    if isinstance(error, DatasetError | StoreError):
         return error
-    if isinstance(path, ObjectPath):
-        denied = isinstance(error, PermissionError)
-        return DatasetError(
-            f"{path}: cannot be written ({error.strerror or error}).",
-            why="Finished shards are kept; what was not finished is made again.",
-            fix="Check the credentials in the environment, and whether they may write there."
-            if denied
-            else "Run blursynth resume when the store can be reached again.",
-        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
             f"{path}: the disk is full (or the quota is exceeded).",
@@ -115,6 +106,8 @@ def write_unless_same(path: Place, data: bytes) -> None:
     try:
         if read_bounded(path, len(data)) == data:
             return
+    except StoreError:
+        raise
     except OSError:  # missing, unreadable or larger
         pass
     write_atomically(path, data)
@@ -200,7 +193,7 @@ def parsed(path: Place, what: str, most: int = JSON_BYTES) -> tuple[dict[str, An
         value = json.loads(data)
     except FileNotFoundError:
         raise DatasetError(f"{path}: {what} is missing.") from None
-    except DatasetError:
+    except (DatasetError, StoreError):
         raise
     except OSError as error:
         raise DatasetError(f"{path}: {what} cannot be read ({error.strerror}).") from None

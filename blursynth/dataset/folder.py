@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blursynth.dataset.files import JSON_BYTES, disk_error, read_bounded, sha256_hex, sweep_locks
-from blursynth.errors import DatasetError
+from blursynth.dataset.files import JSON_BYTES, read_bounded, sha256_hex, sweep_locks
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL, sync_folder, writer_is_gone
 from blursynth.io.object_store import Place
 
@@ -40,10 +40,8 @@ class DatasetFolder:
         try:
             identity = _identity(path)
             sha256 = sha256_hex(read_bounded(path / description, JSON_BYTES))
-        except FileNotFoundError:
-            raise _gone(path) from None
         except OSError as error:
-            raise _gone(path) if isinstance(path, Path) else disk_error(error, path) from None
+            raise error if isinstance(error, StoreError) else _gone(path) from None
         if description_sha256 not in (None, sha256):
             raise _gone(path)
         return cls(path, sha256, description, identity)
@@ -64,12 +62,10 @@ class DatasetFolder:
                 if sha256_hex(read_bounded(description, JSON_BYTES)) != self.description_sha256:
                     return False
                 self._seen[:] = [seen]
-        except FileNotFoundError:
+        except StoreError:
+            raise  # that it cannot be reached does not say that it is gone
+        except OSError:
             return False
-        except OSError as error:
-            if isinstance(self.path, Path):
-                return False
-            raise disk_error(error, self.path) from None  # that it cannot be reached does not say that it is gone
         return True
 
     def check(self) -> None:

@@ -59,7 +59,7 @@ from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Sk
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.object_store import Place, as_place
+from blursynth.io.object_store import ObjectPath, Place, as_place
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
@@ -369,8 +369,9 @@ def generate(
     KeyboardInterrupt
         Ctrl-C was pressed; finished shards are kept.
     """
-    out, workers = as_place(out), checked_workers(workers)
+    workers = checked_workers(workers)
     work = Work(workers, engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
     if not request.split:
         return _generate(*_looked(request, out, scan, work), shards, work)
     if shards is not None or scan is not None:
@@ -556,7 +557,8 @@ def resume(
     DatasetError
         As for :func:`generate`; or the source pictures are no longer where they were.
     """
-    out = as_place(out)
+    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
     try:
         spec = load_spec(out)
     except DatasetError as error:
@@ -579,7 +581,6 @@ def resume(
             "original arguments.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
-    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
     report = _run(out, spec, tuple(kinds), roots, wanted, again, work)
     lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
     return replace(report, notes=(*report.notes, *lost))
@@ -925,6 +926,26 @@ def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
         what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last; the data set has {spec.shards}.")
         raise InvalidValueError(what, field="shards", value=shards)
     return range(first, min(last, spec.shards))
+
+
+def writable(out: str | Place, work: Work) -> Place:
+    """The place of a data set, if these workers can write to it."""
+    place = as_place(out)
+    if isinstance(place, ObjectPath):
+        if place.read_only:
+            raise DatasetError(
+                f"{place}: can be read, but not written.", fix="Give a path, or an s3://, gs:// or az:// URL."
+            )
+        if not place.key:
+            raise DatasetError(f"{place}: is a whole bucket.", fix=f"Give the data set a name in it: {place}/pairs.")
+        if place.in_this_process and (work.engine != "local" or work.workers != 1):
+            raise InvalidValueError(
+                f"{place}: is in the memory of this process, and other processes do not see it.",
+                fix=("Give ", Argument("workers", 1), ", or another place."),
+                field="workers",
+                value=work.workers,
+            )
+    return place
 
 
 def checked_workers(workers: int | None) -> int:

@@ -14,7 +14,7 @@ from blursynth.dataset.copies import COPIED_BYTES, copied_names, is_whole, keep_
 from blursynth.dataset.engine import Engine
 from blursynth.dataset.files import is_there, locked, read_bounded, read_json, refuse_links, write_unless_same
 from blursynth.dataset.folder import DatasetFolder, sweep_left_over
-from blursynth.dataset.generate import Work, checked_workers, make_shards, samples_of, unrecovered
+from blursynth.dataset.generate import Work, checked_workers, make_shards, samples_of, unrecovered, writable
 from blursynth.dataset.index import content_digest, read_index, write_index
 from blursynth.dataset.manifest import finished_shards, manifest_path, missing_shards
 from blursynth.dataset.places import source_roots
@@ -23,8 +23,8 @@ from blursynth.dataset.render import CACHE_BYTES
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.verify import Problem, verify
 from blursynth.dataset.writer import Job
-from blursynth.errors import DatasetError
-from blursynth.io.object_store import Place, as_place
+from blursynth.errors import DatasetError, StoreError
+from blursynth.io.object_store import Place
 
 __all__ = ["Repair", "repair"]
 
@@ -98,10 +98,10 @@ def repair(
         There is no data set; ``dataset.json`` and its copy are damaged; sources are needed and missing or changed;
         what was made differs from what was there; or another process is writing the data set.
     """
-    out, workers = as_place(out), checked_workers(workers)
+    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
     refuse_links(out)
     spec, where = _chosen_spec(out)
-    work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     notes: list[str] = []
     made: tuple[int, ...] = ()
     with locked(out, 0, spec.shards):
@@ -153,6 +153,8 @@ def _check_digest(out: Place, spec: Spec) -> None:
 def _content(path: Place) -> bytes | None:
     try:
         return read_bounded(path, COPIED_BYTES)
+    except StoreError:
+        raise
     except (OSError, DatasetError):
         return None
 

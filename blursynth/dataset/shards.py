@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from blursynth.dataset.cache import CachedObject, ObjectCache
 from blursynth.dataset.files import disk_error, read_at, size_of
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io.atomic import partial_path, sync_folder
 from blursynth.io.object_store import ObjectPath, Place
 
@@ -188,6 +188,9 @@ class ShardReader:
                 self._object = path if cache is None else CachedObject(path, cache)
                 total = self._object.size()
                 tail = self._object.read_ranges([(total - size, size)])[0] if total >= size else b""
+                if isinstance(self._object, CachedObject) and tail and _crc32c(tail[:-4]) != tail[-4:]:
+                    self._object.forget(total - size, size)  # the fault may be that of the local disk
+                    tail = self._object.read_ranges([(total - size, size)])[0]
             else:
                 total = size_of(path)
                 tail = read_at(path, total - size, size) if total >= size else b""
@@ -291,7 +294,9 @@ class ShardReader:
         )
 
 
-def _unreadable(path: Place, error: OSError) -> DatasetError:
+def _unreadable(path: Place, error: OSError) -> DatasetError | StoreError:
+    if isinstance(error, StoreError):
+        return error
     return DatasetError(f"{path}: the shard cannot be read ({error.strerror}).")
 
 

@@ -50,7 +50,7 @@ from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import NotUsed
-from blursynth.errors import MISSING, BlursynthError, DatasetError
+from blursynth.errors import MISSING, BlursynthError, DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL
 from blursynth.io.object_store import Place, as_place
 from blursynth.records.streams import Stream
@@ -235,6 +235,8 @@ def _reported(problems: list[Problem], shard: int | None = None) -> Iterator[Non
     """Add an error that is raised inside to the problems."""
     try:
         yield
+    except StoreError:
+        raise  # it says nothing about the data set
     except BlursynthError as error:
         problems.append(Problem(str(error), shard))
 
@@ -279,8 +281,8 @@ def _fetched(out: Place, folder: Path, spec: Spec, shard: int) -> Iterator[tuple
             data = read_bounded(out / name, most)
         except FileNotFoundError:
             continue  # the check of the copy says so
-        except OSError as error:
-            yield name, error.what if isinstance(error, DatasetError) else str(error.strerror)
+        except DatasetError as error:
+            yield name, error.what
             continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -390,6 +392,8 @@ def _check_copies(out: Place, spec: Spec) -> tuple[list[Problem], list[str]]:
             continue
         try:
             same = same_content(out, name)
+        except StoreError:
+            raise
         except (DatasetError, OSError):
             same = False
         if not same and is_whole(out, name):  # otherwise the problem is another one

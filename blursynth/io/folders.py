@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter, deque
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from blursynth.errors import PictureError
+from blursynth.errors import InvalidValueError, PictureError
 
 __all__ = [
     "HIDDEN",
@@ -176,7 +177,19 @@ def endings_text(endings: Mapping[str, int], most: int = 8) -> str:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with ``~`` as the folder of the user, as all functions take it."""
+    """A path with ``~`` as the folder of the user, as all functions take it.
+
+    Raises
+    ------
+    InvalidValueError
+        It is a URL, which would otherwise become a folder called ``s3:``.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):
+        raise InvalidValueError(
+            f"{os.fspath(path)}: is a URL, but only files and folders are possible here.",
+            why="Only data sets can be in object storage.",
+            value=path,
+        )
     return Path(os.path.expanduser(path))
 
 

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from blursynth.errors import InvalidValueError, require
+from blursynth.errors import InvalidValueError, StoreError, require
 from blursynth.io.folders import expanded
 
 __all__ = ["ObjectPath", "Place", "as_place"]
@@ -37,7 +37,7 @@ _SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure
 _READ_ONLY = ("http", "https")
 _PART_BYTES = 16 << 20  # larger objects are sent in such parts, each with its own checksum and its own attempts
 _PARTS_AT_A_TIME = 4
-_CUT_OFF = 5  # attempts to read a body that ends early
+_ATTEMPTS = 6  # at what obstore does not try again
 _LIMITS: dict[str, Any] = {
     "client_options": {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "30m"},
     "retry_config": {
@@ -191,30 +191,25 @@ class ObjectPath:
         return int(found["size"]), str(found["e_tag"] or found["last_modified"])
 
     def read(self, offset: int, length: int) -> bytes:
-        """Some bytes of the content; an OSError if there are fewer."""
+        """Some bytes of the content; a StoreError if there are fewer."""
         obstore = _obstore()
         if length == 0:
             return b""
-        data = self._call(
-            lambda: bytes(obstore.get_range(_store(self.root), self.key, start=offset, length=length)),
-            attempts=_CUT_OFF,
-        )
+        data = self._call(lambda: bytes(obstore.get_range(_store(self.root), self.key, start=offset, length=length)))
         if len(data) != length:
-            raise OSError(errno.EIO, f"it ends after {offset + len(data):,} bytes", str(self))
+            raise self._shorter()
         return data
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each ``(offset, length)``, several requests at a time; an OSError if there are fewer."""
+        """The bytes of each ``(offset, length)``, several requests at a time; a StoreError if there are fewer."""
         obstore = _obstore()
         if not ranges:
             return []
         starts, lengths = zip(*ranges, strict=True)
-        parts = self._call(
-            lambda: obstore.get_ranges(_store(self.root), self.key, starts=starts, lengths=lengths), attempts=_CUT_OFF
-        )
+        parts = self._call(lambda: obstore.get_ranges(_store(self.root), self.key, starts=starts, lengths=lengths))
         found = [bytes(part) for part in parts]
         if tuple(map(len, found)) != lengths:
-            raise OSError(errno.EIO, "it is shorter than it was", str(self))
+            raise self._shorter()
         return found
 
     def read_all(self, most: int) -> bytes | None:
@@ -225,20 +220,18 @@ class ObjectPath:
             found = obstore.get(_store(self.root), self.key)
             return bytes(found.bytes()) if found.meta["size"] <= most else None
 
-        return self._call(get, attempts=_CUT_OFF)
+        return self._call(get)
 
     def write(self, data: bytes) -> None:
         """Write the object, in place of another one."""
         self._put(data, "overwrite")
 
     def create(self, data: bytes) -> bool:
-        """Write the object unless there is one: False. Of several that try at the same time, one is first."""
+        """Write the object unless there is another one: False. Of several that try at the same time, one is first."""
         return self._put(data, "create")
 
     def _put(self, data: bytes, mode: str) -> bool:
         obstore = _obstore()
-        if self.read_only:
-            raise OSError(errno.EROFS, "nothing can be written over http", str(self))
         large = mode == "overwrite" and len(data) > _PART_BYTES
         try:
             self._call(
@@ -248,7 +241,8 @@ class ObjectPath:
                 )
             )  # fmt: skip
         except FileExistsError:
-            return False
+            # The answer to the attempt that created it may have been lost.
+            return self.read_all(len(data)) == data
         return True
 
     def unlink(self, missing_ok: bool = False) -> None:
@@ -260,10 +254,21 @@ class ObjectPath:
             if not missing_ok:
                 raise
 
-    def _call(self, request: Callable[[], _T], attempts: int = 1) -> _T:
-        """Make a request; what goes wrong as an OSError in plain words."""
+    def _shorter(self) -> StoreError:
+        return StoreError(f"{self}: is shorter than it was a moment ago.", fix="Let nothing else write there.")
+
+    def _call(self, request: Callable[[], _T]) -> _T:
+        """Make a request.
+
+        Raises
+        ------
+        FileNotFoundError, FileExistsError
+            There is no such object, or there is one.
+        StoreError
+            Everything else, in plain words.
+        """
         obstore = _obstore()
-        for attempt in range(attempts):
+        for attempt in range(_ATTEMPTS):
             try:
                 return request()
             except FileNotFoundError:
@@ -271,11 +276,19 @@ class ObjectPath:
             except obstore.exceptions.AlreadyExistsError:
                 raise FileExistsError(errno.EEXIST, "exists already", str(self)) from None
             except (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError) as error:
-                raise PermissionError(errno.EACCES, f"access is denied: {_reason(error)}", str(self)) from None
+                raise StoreError(
+                    f"{self}: access is denied ({_reason(error)}).",
+                    fix="Check the name, and the credentials in the environment.",
+                ) from None
             except obstore.exceptions.BaseError as error:
-                # The store's own attempts end with the head of an answer; a body that is cut off is ours to read again.
-                if attempt + 1 == attempts or not re.search("body|decod|incomplete|eof", str(error), re.IGNORECASE):
-                    raise OSError(errno.EIO, _reason(error), str(self)) from None
+                # obstore tries again what fails before an answer begins and may be done twice. The rest is done here:
+                # bodies that are cut off, and objects that were perhaps created before the connection was lost.
+                if attempt + 1 == _ATTEMPTS or re.search(r"\d retries|status code: 4", str(error)):
+                    raise StoreError(
+                        f"{self}: a request failed ({_reason(error)}).",
+                        fix="Check the name, the network and the credentials in the environment, then run the same "
+                        "again; what is finished is kept.",
+                    ) from None
             time.sleep(random.uniform(0.0, 0.2 * 2**attempt))
         raise AssertionError("unreachable")
 
@@ -309,11 +322,10 @@ def _store(root: str) -> Any:
     global _process
     _process = _process or os.getpid()
     if _process != os.getpid():
-        raise OSError(
-            errno.ENOTSUP,
-            "this process was forked from one that had made requests; start workers with "
-            'multiprocessing_context="forkserver" (or "spawn")',
-            root,
+        raise StoreError(
+            f"{root}: cannot be read in a process that was forked from one that had made requests.",
+            why="The threads that make them exist in the first process only.",
+            fix='Start worker processes with multiprocessing_context="forkserver" (or "spawn").',
         )
     if root not in _stores:
         obstore, store = _obstore(), importlib.import_module("obstore.store")
@@ -321,11 +333,19 @@ def _store(root: str) -> Any:
             _stores[root] = store.MemoryStore()
         else:
             own = {"checksum_algorithm": "SHA256"} if root.startswith("s3:") else {}
+            limits = _LIMITS | {"client_options": _LIMITS["client_options"] | {"allow_http": _unencrypted(root)}}
             try:
-                _stores[root] = store.from_url(root, **_LIMITS, **own)
+                _stores[root] = store.from_url(root, **limits, **own)
             except (obstore.exceptions.BaseError, ValueError) as error:
-                raise OSError(errno.EINVAL, _reason(error), root) from None
+                raise StoreError(f"{root}: cannot be opened ({_reason(error)}).") from None
     return _stores[root]
+
+
+def _unencrypted(root: str) -> bool:
+    """Whether the user asked for plain http, by the URL or by the endpoint in the environment."""
+    endpoints = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL")
+    asked = any(os.environ.get(name, "").startswith("http://") for name in endpoints)
+    return root.startswith("http:") or asked or os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
 
 
 def _reason(error: Exception) -> str:
@@ -338,4 +358,5 @@ def _reason(error: Exception) -> str:
     if status:
         return f"{status[1].strip()}{f' ({code[1]})' if code else ''}{after}"
     plain = re.sub(r"\S+://\S+", "the store", " ".join(text.split()))
-    return f"{plain[:200].rstrip(' .')}{'' if 'retries' in plain[:200] else after}"
+    plain = re.sub(r"^Generic \S+ error: |Error performing .*? in [0-9.]+\S+( - |, after .* - )", "", plain)
+    return f"{plain[:200].rstrip(' .')}{after}"
