@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from blursynth.recipe.recipe import Recipe
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
 _CHECKED_BYTES = 2**24  # above this, memory is allocated only after checking that the data exist
+_REQUESTS = 8  # shards in object storage that are read at a time
 _SHARED_BYTES = 2**20  # above this, several threads read: starting them takes a tenth of reading so much
 
 
@@ -160,9 +163,20 @@ class Dataset(Samples):
                 readers, outs, positions, rows = zip(*group, strict=True)
                 readers[0].read_into(positions, outs[0], rows)
 
+        if not isinstance(self.path, Path):  # waiting for an answer takes no core
+            self._fetch(jobs)
+            return found
         shared = sum(out.nbytes for out in found) > _SHARED_BYTES
         share_out(read, len(jobs), threads_to_use(threads) if shared else 1)
         return found
+
+    @staticmethod
+    def _fetch(jobs: Sequence[tuple[ShardReader, NDArray[Any], int, int]]) -> None:
+        """Read from object storage, several shards at a time."""
+        groups = [list(zip(*group, strict=True)) for _, group in groupby(jobs, itemgetter(0))]
+        with ThreadPoolExecutor(min(len(groups), _REQUESTS) or 1) as pool:
+            for done in [pool.submit(g[0][0].read_into, g[2], g[1][0], g[3]) for g in groups]:
+                done.result()
 
     def params(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Column names and the table ``[N, columns]`` of numeric parameters, if they were stored."""
