@@ -129,9 +129,9 @@ class DatasetRequest(Record):
     Parameters
     ----------
     sources
-        Folders (searched recursively, including linked folders), globs, picture files, ``.txt`` files with one path per
-        line (``#`` starts a comment; paths are relative to the list), the photographs bundled with scikit-image
-        (``bundled:training``, ``bundled:held-out``), or a list of these.
+        Folders (searched recursively, including linked folders), globs, picture files, ``.tar`` and ``.parquet`` files
+        of pictures, ``.txt`` files with one path per line (``#`` starts a comment; paths are relative to the list), the
+        photographs bundled with scikit-image (``bundled:training``, ``bundled:held-out``), or a list of these.
     recipe
         What happens to the light: the name of a recipe that comes with the library, the path of a .toml file, or a
         :class:`~blursynth.Recipe`.

@@ -18,10 +18,21 @@ from blursynth.dataset.bundled import with_bundled
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
 from blursynth.frame import Encoding
+from blursynth.io.containers import CONTAINER_SUFFIXES, exists, split
 from blursynth.io.decoders import LARGEST_DECODED_BYTES
 from blursynth.io.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.io.downscale import check_factor
-from blursynth.io.folders import ByName, Inside, endings_text, expanded, matches, total, walk
+from blursynth.io.folders import (
+    ByName,
+    Inside,
+    endings_text,
+    expanded,
+    matches,
+    total,
+    walk,
+    walk_into,
+    walk_with_containers,
+)
 from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, read_light, read_pixels
 from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
@@ -38,7 +49,7 @@ _CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.
 @dataclass(frozen=True)
 class Source:
     """One sharp picture. ``name`` is relative to the given sources, in the form of
-    :func:`blursynth.records.text.name_of`.
+    :func:`blursynth.records.text.name_of`; it may lead into a .tar or .parquet file (``photos.tar/0001.jpg``).
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty if there are none. ``encoding`` is
     ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures.
@@ -438,29 +449,37 @@ def _named(
     folders: list[tuple[Path, list[Path]]] = []
     files: list[Path] = []
     looked: list[tuple[Path, Inside]] = []
+
+    def add(path: Path) -> None:
+        """A file, all that is in a folder, or all members of a container."""
+        if path.is_dir() or path.suffix.lower() in CONTAINER_SUFFIXES:
+            inside = (walk_with_containers if path.is_dir() else walk_into)(path, PICTURE_SUFFIXES)
+            files.extend(inside.paths)
+            looked.append((inside.root, inside))
+        else:
+            files.append(path)
+
     for entry in given:
         path = expanded(entry)
         if path.is_dir():
-            inside = walk(path.resolve(), PICTURE_SUFFIXES)
+            inside = walk_with_containers(path.resolve(), PICTURE_SUFFIXES)
             folders.append((inside.root, inside.paths))
             looked.append((inside.root, inside))
         elif path.is_file() and path.suffix.lower() == ".txt":
-            files += _listed(path)
-        elif path.exists():
-            files.append(path.resolve())
+            for listed in _listed(path):
+                add(listed)
+        elif exists(path):
+            add(path.resolve())
         elif (found := matches(entry)) is not None:
             if not found:
                 raise PictureError(f"{entry}: no file matches.", fix="Quote the pattern and check the path.")
-            resolved = [p.resolve() for p in found]
-            files += [p for p in resolved if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES]
-            for folder in (p for p in resolved if p.is_dir()):
-                inside = walk(folder, PICTURE_SUFFIXES)
-                files += inside.paths
-                looked.append((folder, inside))
+            for match in found:
+                if match.is_dir() or match.suffix.lower() in (*PICTURE_SUFFIXES, *CONTAINER_SUFFIXES):
+                    add(match.resolve())
         else:
             raise PictureError(f"{entry}: there is no such file or folder.", fix="Check the path.")
     if files:
-        common = Path(os.path.commonpath([p.parent for p in files]))
+        common = Path(os.path.commonpath([_folder_of(p) for p in files]))
         folders.append((common, files))
     groups: dict[Path, list[Path]] = {}
     for folder, paths in folders:
@@ -481,6 +500,11 @@ def _named(
     return named, roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
 
 
+def _folder_of(file: Path) -> Path:
+    inside = split(file)
+    return inside[0].parent if inside else file.parent
+
+
 def _beginning(folder: Path, root: Path) -> str:
     if folder == root or root not in folder.parents:
         return ""
@@ -494,8 +518,8 @@ def _listed(path: Path) -> list[Path]:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
     # A name that is not UTF-8 is written in a list as in a record.
     named = [path.parent / expanded(e) for e in entries]
-    paths = [(p if p.exists() else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
+    paths = [(p if exists(p) else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
     for number, (entry, p) in enumerate(zip(entries, paths, strict=True), 1):
-        if not p.exists():
+        if not exists(p):
             raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Correct the list.")
     return paths

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from blursynth.errors import PictureError
+from blursynth.errors import MissingExtraError, PictureError
+from blursynth.io.containers import CONTAINER_SUFFIXES, list_members, member_size, split
 
 __all__ = [
     "HIDDEN",
@@ -28,6 +29,8 @@ __all__ = [
     "matches",
     "total",
     "walk",
+    "walk_into",
+    "walk_with_containers",
 ]
 
 T = TypeVar("T")
@@ -136,6 +139,51 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
     return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), order)
 
 
+def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
+    """The files of a .tar or .parquet file, relative to its folder, as :func:`walk` gives those of a folder.
+
+    Rows of a Parquet file have no endings: all of them count as files. A container that cannot be read is left out,
+    with the reason.
+    """
+    root, name = container.parent, Path(container.name)
+    try:
+        inside = list_members(container)
+    except (PictureError, MissingExtraError) as error:
+        why = error.what if isinstance(error, PictureError) else str(error)
+        return Inside(root, (), ((name, why.removeprefix(f"{container}: ").rstrip(".")),))
+    except OSError as error:
+        return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
+    files, endings = list[Path](), Counter[str]()
+    for member in map(Path, inside.names):
+        if any(part.startswith(".") for part in member.parts):
+            endings[HIDDEN] += 1
+        elif container.suffix.lower() == ".tar" and member.suffix.lower() not in suffixes:
+            endings[_ending(member)] += 1
+        else:
+            files.append(name / member)
+    left_out = [
+        (name / member.lstrip("/"), why)
+        for member, why in inside.left_out
+        if not member or Path(member).suffix.lower() in suffixes
+    ]
+    return Inside(root, tuple(files), tuple(left_out), endings)
+
+
+def walk_with_containers(folder: Path, suffixes: Sequence[str]) -> Inside:
+    """As :func:`walk`, and into the .tar and .parquet files that are found, as if these were folders."""
+    found = walk(folder, (*suffixes, *CONTAINER_SUFFIXES))
+    files, left_out, endings = list[Path](), list(found.left_out), Counter(found.endings)
+    for file in found.files:
+        if file.suffix.lower() not in CONTAINER_SUFFIXES:
+            files.append(file)
+            continue
+        inside = walk_into(folder / file, suffixes)
+        files += [file.parent / name for name in inside.files]
+        left_out += [(file.parent / name, why) for name, why in inside.left_out]
+        endings.update(inside.endings)
+    return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), dict(endings))
+
+
 def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
@@ -240,24 +288,28 @@ def check_readable(path: Path, noun: str = "picture") -> None:
         It is missing, a folder, no regular file, empty, or of more than 4 GiB.
     """
     try:
-        found = path.stat()
+        inside = split(path)
+        found = None if inside else path.stat()
+        size = member_size(*inside) if inside else path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         raise PictureError("there is no such file.", fix="Check the path.", place=str(path)) from None
     except (OSError, ValueError) as error:  # the latter of names with a zero byte
+        if isinstance(error, PictureError):
+            raise
         raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or error}).", place=str(path)) from None
-    if stat.S_ISDIR(found.st_mode):
+    if found is not None and stat.S_ISDIR(found.st_mode):
         raise PictureError(f"is a folder, not a {noun}.", place=str(path))
-    if not stat.S_ISREG(found.st_mode):
+    if found is not None and not stat.S_ISREG(found.st_mode):
         raise PictureError(
             f"is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.", place=str(path)
         )
-    if found.st_size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
+    if size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
         raise PictureError(
-            f"has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for a {noun}.",
+            f"has {size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for a {noun}.",
             fix="Split it into smaller files first.",
             place=str(path),
         )
-    if found.st_size == 0:
+    if size == 0:
         raise PictureError(
             "is empty (0 bytes).", fix="Copy it again from the original, or leave it out.", place=str(path)
         )
