@@ -12,16 +12,16 @@ import hashlib
 import os
 import tarfile
 import threading
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from io import BufferedReader, BytesIO
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Generic, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from blursynth.errors import PictureError, require
 
@@ -362,22 +362,23 @@ def _add(listing: _TarListing, header: tarfile.TarInfo, data: int, end: int, *, 
 class _TarIndex:
     """Where the members of a tar lie: 24 bytes for each, sorted by a hash of the name."""
 
-    keys: NDArray[np.uint64]
-    places: NDArray[np.int64]  # [N, 2]: offset, bytes
+    keys: array[int]
+    offsets: array[int]
+    sizes: array[int]
 
     @staticmethod
     def of(places: dict[str, tuple[int, int]]) -> _TarIndex:
-        keys = np.fromiter(map(_key, places), np.uint64, len(places))
-        order = np.argsort(keys)
-        return _TarIndex(keys[order], np.array(list(places.values()), np.int64).reshape(-1, 2)[order])
+        found = sorted((_key(name), at, size) for name, (at, size) in places.items())
+        columns = zip(*found, strict=True) if found else ((), (), ())
+        keys, offsets, sizes = (array("Q", column) for column in columns)
+        return _TarIndex(keys, offsets, sizes)
 
     def find(self, container: Path, name: str) -> tuple[int, int]:
-        key = np.uint64(_key(name))
-        number = int(np.searchsorted(self.keys, key))
+        key = _key(name)
+        number = bisect_left(self.keys, key)
         if number == len(self.keys) or self.keys[number] != key:
             raise _missing(container, name)
-        at, size = self.places[number].tolist()
-        return at, size
+        return self.offsets[number], self.sizes[number]
 
 
 def _key(name: str) -> int:
@@ -394,18 +395,18 @@ class _Table:
 
     identity: tuple[str, int, int]
     column: str  # as pyarrow selects it: "image.bytes" for a struct
-    starts: NDArray[np.int64]  # first row of each row group, and the number of rows
+    starts: tuple[int, ...]  # first row of each row group, and the number of rows
 
     @property
     def rows(self) -> int:
-        return int(self.starts[-1])
+        return self.starts[-1]
 
     def place(self, container: Path, name: str) -> tuple[int, int]:
         """Row group and row in it."""
         if not (name.isascii() and name.isdigit() and str(int(name[:20])) == name and int(name) < self.rows):
             raise _missing(container, name)
-        group = int(np.searchsorted(self.starts, int(name), side="right")) - 1
-        return group, int(name) - int(self.starts[group])
+        group = bisect_right(self.starts, int(name)) - 1
+        return group, int(name) - self.starts[group]
 
 
 def _table(container: Path) -> _Table:
@@ -440,7 +441,7 @@ def _read_footer(container: Path, identity: tuple[str, int, int]) -> _Table:
         rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
         if min(rows, default=0) < 0 or sum(rows) >= 2**40:
             raise PictureError("states an impossible number of rows.", place=str(container))
-        return _Table(identity, column, np.cumsum([0, *rows], dtype=np.int64))
+        return _Table(identity, column, tuple(accumulate(rows, initial=0)))
 
     if not identity[1]:
         raise PictureError("is empty (0 bytes).", fix="Copy it again from the original.", place=str(container))
