@@ -87,6 +87,15 @@ Downscale = Annotated[
         help="First downscale pictures by this factor (2 to 8) in linear light, for noisy or JPEG-compressed sources.",
     ),
 ]
+LicensesFile = Annotated[
+    str | None,
+    typer.Option(
+        "--licenses",
+        metavar="FILE",
+        help="A .csv or .json file of name (or pattern), license, attribution and url of the pictures, for records and "
+        "the data card.",
+    ),
+]
 MinDetail = Annotated[
     float | None,
     typer.Option(

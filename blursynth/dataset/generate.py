@@ -215,8 +215,8 @@ def prepare(
     if scan is None:
         scan = scan_sources(
             request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
-            linear=request.linear, downscale=request.downscale, size_px=request.size_px, workers=workers,
-            on_progress=on_progress,
+            linear=request.linear, downscale=request.downscale, licenses=request.licenses, size_px=request.size_px,
+            workers=workers, on_progress=on_progress,
         )  # fmt: skip
     else:
         _check_scan(scan, request)

@@ -296,6 +296,7 @@ class Renderer:
             "source": source.name,
             "source_sha256": source.sha256,
             "license": source.license,
+            **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
             **({} if self.spec.min_detail is None else {"passed_over": placement.passed_over}),
             "draw": placement.draw.to_dict(),

@@ -166,6 +166,11 @@ class DatasetRequest(Record):
     linear
         Whether the values of 16-bit pictures are linear light, as raw converters can write them. Those of Radiance
         .hdr, OpenEXR and floating-point TIFF files always are.
+    licenses
+        A .csv or .json file with the license, attribution and url of each picture by name or pattern, which go into the
+        records of samples and into the card (:mod:`blursynth.dataset.licenses`). Names in it that apply to no picture,
+        and pictures without a license, are logged as warnings. Without it, those that a Parquet file or WebDataset or
+        a picture's EXIF data state.
     downscale
         Factor from 1 to 8 by which pictures and maps are first downscaled, in linear light
         (:func:`blursynth.downscale`); use 2 to 4 for noisy or JPEG-compressed photographs.
@@ -216,6 +221,7 @@ class DatasetRequest(Record):
     depth_format: DepthFormat | None = None
     labels: Annotated[str | None, _TEXT] = None
     linear: bool = False
+    licenses: Annotated[str | None, _TEXT] = None
     downscale: int = Field(default=1, ge=1, le=FACTORS[1], description="factor by which pictures are downscaled")
     shard_length: int | None = Field(default=None, ge=1, lt=2**63, description="number of samples per shard")
     codec: Codec = "lz4"
@@ -355,7 +361,10 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         own = isinstance(place, str) and not place.startswith(BUNDLED_PREFIX)
         return beside(place, folder) if own else place
 
-    found = {key: from_here(value) if key in ("sources", "depth", "labels") else value for key, value in values.items()}
+    found = {
+        key: from_here(value) if key in ("sources", "depth", "labels", "licenses") else value
+        for key, value in values.items()
+    }
     if isinstance(recipe := found.get("recipe"), str) and recipe.endswith(".toml"):
         found["recipe"] = from_here(recipe)
     if isinstance(splits := found.get("split"), list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import warnings
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.bundled import with_bundled
+from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
 from blursynth.frame import Encoding
@@ -38,6 +40,8 @@ from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
+
+_LOG = logging.getLogger(__name__)
 
 # Keys of the folders of maps among the roots. The first part of a picture's name never begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
@@ -67,6 +71,13 @@ class Source:
     labels: str = ""
     labels_sha256: str = ""
     encoding: str = ""
+    attribution: str = ""
+    url: str = ""
+
+    @property
+    def credit(self) -> str:
+        """License, author and address in one line; empty where nothing is stated."""
+        return ", ".join(text for text in (self.license, self.attribution, self.url) if text)
 
     @property
     def is_linear(self) -> bool:
@@ -74,8 +85,8 @@ class Source:
         return self.encoding == Encoding.LINEAR
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``dataset.json``: without missing maps, and without the default encoding."""
-        optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding")
+        """As in ``dataset.json``: without missing maps, the default encoding, and an author or address not stated."""
+        optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding", "attribution", "url")
         return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
 
@@ -157,6 +168,7 @@ def scan_sources(
     labels: str | Path | None = None,
     linear: bool = False,
     downscale: int = 1,
+    licenses: str | Path | None = None,
     size_px: int = 1,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -165,7 +177,7 @@ def scan_sources(
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale
+    sources, depth, depth_format, labels, linear, downscale, licenses
         As in a :class:`~blursynth.dataset.DatasetRequest`.
     size_px
         Pictures that are smaller than this after downscaling are skipped.
@@ -191,6 +203,7 @@ def scan_sources(
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
         raise InvalidValueError("depth_format is given without depth.", fix="Also give the folder of the depth maps.")
+    rights = None if licenses is None else Licenses(expanded(licenses))
     named, roots, inside = _named(given)
     ignored = total(found.endings for _, found in inside)
     skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
@@ -211,7 +224,7 @@ def scan_sources(
     usable: list[Source] = []
     items = sorted(named.items())
     workers = workers or available_cores()
-    look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers))
+    look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers), rights)
     last = 0.0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         # read_pixels mutes Pillow with a process-wide setting. Muting it before all threads start and restoring it
@@ -248,8 +261,18 @@ def scan_sources(
             "FILE or --labels FILE, shows how to fix it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
+    if rights is not None:
+        _warn_of_licenses(rights, ordered)
     notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
     return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored)
+
+
+def _warn_of_licenses(rights: Licenses, sources: Sequence[Source]) -> None:
+    without = sorted(source.name for source in sources if not source.license)
+    for names, what in ((rights.unused(), "entries that apply to no picture"), (without, "pictures without a license")):
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            _LOG.warning("%s: %s: %d (%s)", rights.path, what, len(names), printable(shown))
 
 
 def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
@@ -387,6 +410,7 @@ class _Look:
     linear: bool
     downscale: int
     most_bytes: int
+    rights: Licenses | None
     missing: list[MissingExtraError] = field(default_factory=list)  # packages that some pictures need
 
 
@@ -404,7 +428,11 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
             return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
         encoding = str(Encoding.LINEAR) if light or (look.linear and depth == 16) else ""
-        source = Source(name, digest, info.height, info.width, depth, info.license, info.icc_profile, encoding=encoding)
+        rights = (look.rights.of(name) if look.rights else Rights()).or_else(rights_in_container(path))
+        source = Source(
+            name, digest, info.height, info.width, depth, rights.license or info.license, info.icc_profile,
+            encoding=encoding, attribution=rights.attribution, url=rights.url,
+        )  # fmt: skip
         for known in look.maps.values():
             source = _with_map(source, known, look.depth_format)
         return source
