@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
@@ -10,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.bundled import with_bundled
+from blursynth.dataset.detail import sharpest_detail
 from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
+from blursynth.dataset.near_duplicates import groups_of, linked, near_groups
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
 from blursynth.frame import Encoding
@@ -35,6 +38,7 @@ from blursynth.io.folders import (
     walk_into,
     walk_with_containers,
 )
+from blursynth.io.perceptual_hash import perceptual_hash
 from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, read_light, read_pixels
 from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
@@ -42,6 +46,8 @@ from blursynth.records.toml import read_text
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
 
 _LOG = logging.getLogger(__name__)
+
+NearDuplicates = Literal["keep", "report", "skip"]
 
 # Keys of the folders of maps among the roots. The first part of a picture's name never begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
@@ -119,7 +125,7 @@ class Scan:
     skipped
         Inputs that cannot be used.
     duplicates
-        Inputs with the same content as another one; each content is used once.
+        Inputs with the same content as another one; each content is used once. Also near-duplicates that were left out.
     roots
         Folder on this machine for each first part of the names ("" if all are in one folder), and folders of the maps.
     depth_format
@@ -131,6 +137,10 @@ class Scan:
     ignored
         Number of files in the folders without the extension of a known format, by extension; those whose names begin
         with a dot count as ``"hidden"``.
+    hashes
+        Perceptual hash of each usable source by its sha256, if near-duplicates were looked for.
+    groups
+        The smallest sha256 of its group of near-duplicates, for each usable source that has some (left out or not).
     """
 
     usable: tuple[Source, ...]
@@ -141,6 +151,34 @@ class Scan:
     downscale: int = 1
     notes: tuple[str, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    def part(self, share: tuple[float, float], by: Literal["picture", "folder"] = "picture") -> Scan:
+        """Those sources whose place between 0 and 1 lies in ``share[0] <= place < share[1]``.
+
+        The place of a picture is a hash of its content, or of its folder's name, so that it does not change when other
+        sources are added. Near-duplicates have one place, as have folders that share some: that of the smallest name.
+        """
+        keys = [s.name.rpartition("/")[0] if by == "folder" else s.sha256 for s in self.usable]
+        first: dict[str, int] = {}
+        together = [[first.setdefault(key, i) for i, key in enumerate(keys)]]
+        near: dict[str, int] = {}
+        together.append([near.setdefault(self.groups.get(s.sha256, s.sha256), i) for i, s in enumerate(self.usable)])
+        if by == "picture":
+            keys = [self.groups.get(s.sha256, s.sha256) for s in self.usable]
+        least: dict[int, str] = {}
+        numbers = linked(*together).tolist()
+        for number, key in zip(numbers, keys, strict=True):
+            least[number] = min(key, least.get(number, key))
+        inside = {number for number, key in least.items() if share[0] <= _place_of(key) < share[1]}
+        usable = tuple(s for s, number in zip(self.usable, numbers, strict=True) if number in inside)
+        if not usable:
+            what = f"None of the {len(self.usable)} pictures falls into the share {share[0]:g} to {share[1]:g}."
+            if by == "folder":
+                what += f" They lie in {len(first)} folder{'s' * (len(first) > 1)}, which are not divided."
+            raise PictureError(what, fix="Give more pictures, or larger shares.")
+        return replace(self, usable=usable)
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -149,6 +187,25 @@ class Scan:
         """The unused inputs as in ``skipped.json``."""
         lists = {"skipped": self.skipped, "duplicates": self.duplicates}
         return {**{name: [vars(s) for s in unused] for name, unused in lists.items()}, "ignored": self.ignored}
+
+
+def _place_of(key: str) -> float:
+    """A number in 0 <= x < 1 that depends on the text alone, evenly spread."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8, person=b"split").digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def alike_across(scans: Mapping[str, Scan]) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """Two near-duplicates in different scans, each as (key of the scan, name); None if there are none."""
+    found = [
+        (split, s.name, scan.hashes[s.sha256]) for split, scan in scans.items() if scan.hashes for s in scan.usable
+    ]
+    for group in groups_of(near_groups([value for _, _, value in found])):
+        first = found[group[0]]
+        other = next((found[i] for i in group if found[i][0] != first[0]), None)
+        if other is not None:
+            return first[:2], other[:2]
+    return None
 
 
 def source_path(name: str, roots: dict[str, str]) -> Path:
@@ -169,6 +226,9 @@ def scan_sources(
     linear: bool = False,
     downscale: int = 1,
     licenses: str | Path | None = None,
+    near_duplicates: NearDuplicates = "keep",
+    min_source_px: int = 1,
+    min_source_detail: float | None = None,
     size_px: int = 1,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -177,8 +237,10 @@ def scan_sources(
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale, licenses
+    sources, depth, depth_format, labels, linear, downscale, licenses, near_duplicates, min_source_px
         As in a :class:`~blursynth.dataset.DatasetRequest`.
+    min_source_detail
+        As in a :class:`~blursynth.dataset.DatasetRequest`, too.
     size_px
         Pictures that are smaller than this after downscaling are skipped.
     workers
@@ -224,7 +286,10 @@ def scan_sources(
     usable: list[Source] = []
     items = sorted(named.items())
     workers = workers or available_cores()
-    look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers), rights)
+    look = _Look(
+        size_px, maps, form, linear, downscale, _share_of_memory(workers), rights, near_duplicates != "keep",
+        min_source_px, min_source_detail,
+    )  # fmt: skip
     last = 0.0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         # read_pixels mutes Pillow with a process-wide setting. Muting it before all threads start and restoring it
@@ -264,7 +329,35 @@ def scan_sources(
     if rights is not None:
         _warn_of_licenses(rights, ordered)
     notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored)
+    hashes = {source.sha256: look.hashes[source.sha256] for source in ordered} if look.hashed else {}
+    scan = Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored, hashes)
+    return _without_near(scan, skip=near_duplicates == "skip") if look.hashed else scan
+
+
+def _without_near(scan: Scan, *, skip: bool) -> Scan:
+    """A scan with its groups of near-duplicates, of each of which only the largest picture stays where ``skip``."""
+    groups = groups_of(near_groups([scan.hashes[source.sha256] for source in scan.usable]))
+    if not groups:
+        return scan
+    members = [[scan.usable[index] for index in group] for group in groups]
+    smallest = {s.sha256: min(m.sha256 for m in group) for group in members for s in group}
+    if not skip:
+        shown = "; ".join(", ".join(sorted(s.name for s in group)[:3]) for group in members[:3])
+        more = f"; and {len(members) - 3} more groups" if len(members) > 3 else ""
+        note = (
+            f"{len(smallest)} pictures look like others: {shown}{more}. near_duplicates=skip keeps one of each group."
+        )
+        return replace(scan, groups=smallest, notes=(*scan.notes, note))
+    left_out = {}
+    for group in members:
+        kept = min(group, key=lambda s: (-s.height * s.width, s.sha256))
+        for s in group:
+            if s is not kept:
+                bits = (scan.hashes[s.sha256] ^ scan.hashes[kept.sha256]).bit_count()
+                left_out[s.sha256] = Skipped(s.name, f"looks like {kept.name} ({bits} of 64 bits differ)")
+    usable = tuple(s for s in scan.usable if s.sha256 not in left_out)
+    duplicates = (*scan.duplicates, *sorted(left_out.values(), key=lambda s: s.name))
+    return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
 
 
 def _warn_of_licenses(rights: Licenses, sources: Sequence[Source]) -> None:
@@ -411,6 +504,10 @@ class _Look:
     downscale: int
     most_bytes: int
     rights: Licenses | None
+    hashed: bool
+    min_source_px: int
+    min_source_detail: float | None
+    hashes: dict[str, int] = field(default_factory=dict)  # perceptual, by sha256
     missing: list[MissingExtraError] = field(default_factory=list)  # packages that some pictures need
 
 
@@ -421,6 +518,10 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
         if min(info.height, info.width) < size * downscale:
             least = f"{size} px" if downscale == 1 else f"{size * downscale} px, {size} px at 1/{downscale}"
             return _skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
+        if min(info.height, info.width) < look.min_source_px:
+            return _skipped(
+                name, f"{size_text(info.height, info.width)} is smaller than min_source_px, {look.min_source_px} px"
+            )
         digest = file_sha256(path)
         light = info.encoding is Encoding.LINEAR
         pixels: NDArray[Any] = read_light(path) if light else read_pixels(path)
@@ -428,6 +529,12 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
             return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
         encoding = str(Encoding.LINEAR) if light or (look.linear and depth == 16) else ""
+        if (enough := look.min_source_detail) is not None:
+            detail = sharpest_detail(pixels, Encoding(encoding or Encoding.DISPLAY), enough=enough)
+            if detail < enough:
+                return _skipped(name, f"its sharpest part has a detail of {detail:.1f}, less than {enough:g}")
+        if look.hashed:
+            look.hashes[digest] = perceptual_hash(pixels)
         rights = (look.rights.of(name) if look.rights else Rights()).or_else(rights_in_container(path))
         source = Source(
             name, digest, info.height, info.width, depth, rights.license or info.license, info.icc_profile,

@@ -114,7 +114,9 @@ def test_of_containers(pictures: Path, tmp_path: Path, caplog: pytest.LogCapture
     assert {(s.name, s.license, s.attribution, s.url) for s in scan.usable} == {
         ("b.parquet/0", "CC0", "B", "u"), ("b.parquet/1", "", "C", "v"), ("b.parquet/2", "own", "", "w"),
     }  # fmt: skip
-    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == ["pictures without a license: 1 (b.parquet/1)"]
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == [
+        "pictures without a license: 1 (b.parquet/1)"
+    ]
 
 
 def test_nothing_is_overruled_by_silence() -> None:
