@@ -7,8 +7,9 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,7 @@ DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 _CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One sharp picture. ``name`` is relative to the given sources, in the form of
     :func:`blursynth.records.text.name_of`; it may lead into a .tar or .parquet file (``photos.tar/0001.jpg``).
@@ -284,7 +285,6 @@ def scan_sources(
             roots[key] = str(maps[key].folder)
             skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
-    items = sorted(named.items())
     workers = workers or available_cores()
     look = _Look(
         size_px, maps, form, linear, downscale, _share_of_memory(workers), rights, near_duplicates != "keep",
@@ -297,14 +297,15 @@ def scan_sources(
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib release the interpreter lock, so threads decode in parallel.
-            for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], look), items), 1):
+            results = _in_order(pool, lambda name: _examine(name, source_path(name, roots), look), named, 4 * workers)
+            for done, found in enumerate(results, 1):
                 if isinstance(found, Source):
                     usable.append(found)
                 else:
                     skipped.append(found)
-                if on_progress is not None and (done == len(items) or time.monotonic() - last > 0.1):
+                if on_progress is not None and (done == len(named) or time.monotonic() - last > 0.1):
                     last = time.monotonic()
-                    on_progress(Progress("scan", done, len(items), skipped=tuple((s.name, s.why) for s in skipped)))
+                    on_progress(Progress("scan", done, len(named), skipped=tuple((s.name, s.why) for s in skipped)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -319,7 +320,7 @@ def scan_sources(
         if look.missing:  # nothing works without it
             raise look.missing[0]
         raise PictureError(
-            f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
+            f"None of the {len(named)} inputs can be used: {reasons(skipped)}.",
             fix="Check the pictures, or request smaller crops."
             if not maps
             else "Check the pictures and their maps; running blursynth preview on one picture with its map, --depth "
@@ -358,6 +359,19 @@ def _without_near(scan: Scan, *, skip: bool) -> Scan:
     usable = tuple(s for s in scan.usable if s.sha256 not in left_out)
     duplicates = (*scan.duplicates, *sorted(left_out.values(), key=lambda s: s.name))
     return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, examine: Callable[[str], Source | Skipped], names: Iterable[str], most: int
+) -> Iterator[Source | Skipped]:
+    """Results in the order of the names, of which at most ``most`` are waiting at a time."""
+    waiting: deque[Future[Source | Skipped]] = deque()
+    for name in names:
+        waiting.append(pool.submit(examine, name))
+        if len(waiting) == most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _warn_of_licenses(rights: Licenses, sources: Sequence[Source]) -> None:
@@ -434,9 +448,7 @@ def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
 class _Maps:
     """The depth or label maps of a folder, matched by the names of the pictures."""
 
-    def __init__(
-        self, what: str, place: Path, suffixes: Sequence[str], named: dict[str, Path], *, several: bool
-    ) -> None:
+    def __init__(self, what: str, place: Path, suffixes: Sequence[str], named: Sequence[str], *, several: bool) -> None:
         self.what, self._suffixes, self._several = what, suffixes, several
         self.left_out: tuple[tuple[Path, str], ...] = ()
         if place.is_file():
@@ -576,12 +588,12 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
 
 def _named(
     given: Sequence[str | Path],
-) -> tuple[dict[str, Path], dict[str, str], list[tuple[str, Inside]]]:
-    """Names and paths of all pictures, the folders that the names are relative to, and the contents of those folders.
+) -> tuple[list[str], dict[str, str], list[tuple[str, Inside]]]:
+    """Sorted names of all pictures, the folders that the names are relative to, and the contents of those folders.
 
     The contents come with the prefix of their file names.
     """
-    folders: list[tuple[Path, list[Path]]] = []
+    folders: list[tuple[Path, Sequence[str]]] = []
     files: list[Path] = []
     looked: list[tuple[Path, Inside]] = []
 
@@ -598,7 +610,7 @@ def _named(
         path = expanded(entry)
         if path.is_dir():
             inside = walk_with_containers(path.resolve(), PICTURE_SUFFIXES)
-            folders.append((inside.root, inside.paths))
+            folders.append((inside.root, inside.names))
             looked.append((inside.root, inside))
         elif path.is_file() and path.suffix.lower() == ".txt":
             for listed in _listed(path):
@@ -615,24 +627,23 @@ def _named(
             raise PictureError(f"{entry}: there is no such file or folder.", fix="Check the path.")
     if files:
         common = Path(os.path.commonpath([_folder_of(p) for p in files]))
-        folders.append((common, files))
-    groups: dict[Path, list[Path]] = {}
-    for folder, paths in folders:
-        groups.setdefault(folder, []).extend(paths)
+        folders.append((common, [file.relative_to(common).as_posix() for file in files]))
+    groups: dict[Path, set[str]] = {}
+    for folder, names in folders:
+        groups.setdefault(folder, set()).update(map(name_of, names))
     if len(groups) == 1:
         (only,) = groups
-        named = {name_of(p.relative_to(only)): p for p in groups[only]}
         # In folders matched by a pattern, names of files begin with that of the folder.
-        return named, {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
-    named, roots, labels = {}, {}, {}
-    for folder, paths in groups.items():
+        return sorted(groups[only]), {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
+    named, roots, labels = list[str](), dict[str, str](), dict[Path, str]()
+    for folder, inside_it in groups.items():
         base = name_of(Path(folder.name)) or "root"
         label, number = base, 2
         while label in roots:
             label, number = f"{base}-{number}", number + 1
         roots[label], labels[folder] = str(folder), label
-        named.update({f"{label}/{name_of(p.relative_to(folder))}": p for p in paths})
-    return named, roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
+        named += [f"{label}/{name}" for name in inside_it]
+    return sorted(named), roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
 
 
 def _folder_of(file: Path) -> Path:

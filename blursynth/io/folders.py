@@ -51,8 +51,9 @@ class Inside:
     ----------
     root
         The folder.
-    files
-        Regular files of the endings that were asked for, relative to it, in order.
+    names
+        Regular files of the endings that were asked for, relative to it, with ``/`` between folders, in the order of
+        their parts: strings, since a million paths take a gigabyte.
     left_out
         Entries that could not be accessed or are not regular files, relative to it, and why.
     endings
@@ -60,13 +61,18 @@ class Inside:
     """
 
     root: Path
-    files: tuple[Path, ...]
+    names: tuple[str, ...]
     left_out: tuple[tuple[Path, str], ...] = ()
     endings: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The names as relative paths."""
+        return tuple(map(Path, self.names))
+
+    @property
     def paths(self) -> list[Path]:
-        return [self.root / file for file in self.files]
+        return [self.root / name for name in self.names]
 
 
 def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None = None) -> Inside:
@@ -82,7 +88,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
     without
         A folder that is not entered.
     """
-    files: list[Path] = []
+    names: list[str] = []
     left_out: list[tuple[Path, str]] = []
     endings: Counter[str] = Counter()
     entered: dict[tuple[int, int], Path] = {}
@@ -111,12 +117,16 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             left_out.append((relative, f"a folder that cannot be read ({error.strerror})"))
             continue
         inside: list[Path] = []
+        prefix = "" if relative == Path() else f"{relative.as_posix()}/"
         for entry in listed:
-            name = relative / entry.name
             if entry.name.startswith("."):
                 endings[HIDDEN] += 1
                 continue
-            wanted = suffixes is None or name.suffix.lower() in suffixes
+            wanted = suffixes is None or os.path.splitext(entry.name)[1].lower() in suffixes
+            if wanted and entry.is_file(follow_symlinks=False):  # known without asking the file system again
+                names.append(prefix + entry.name)
+                continue
+            name = relative / entry.name
             try:
                 mode = entry.stat().st_mode
             except OSError as error:
@@ -131,12 +141,16 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             elif not wanted:
                 endings[_ending(name)] += 1
             elif stat.S_ISREG(mode):
-                files.append(name)
+                names.append(prefix + entry.name)
             else:
                 left_out.append((name, f"{_kind_of_file(mode)}, not a file"))
         plain.extend(reversed(inside))
     order = dict(sorted(endings.items(), key=lambda item: (-item[1], item[0])))
-    return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), order)
+    return Inside(folder, _by_parts(names), tuple(sorted(left_out)), order)
+
+
+def _by_parts(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: name.replace("/", "\0")))
 
 
 def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
@@ -153,35 +167,37 @@ def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
         return Inside(root, (), ((name, why.removeprefix(f"{container}: ").rstrip(".")),))
     except OSError as error:
         return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
-    files, endings = list[Path](), Counter[str]()
+    names, endings = list[str](), Counter[str]()
     for member in map(Path, inside.names):
         if any(part.startswith(".") for part in member.parts):
             endings[HIDDEN] += 1
         elif container.suffix.lower() == ".tar" and member.suffix.lower() not in suffixes:
             endings[_ending(member)] += 1
         else:
-            files.append(name / member)
+            names.append((name / member).as_posix())
     left_out = [
         (name / member.lstrip("/"), why)
         for member, why in inside.left_out
         if not member or Path(member).suffix.lower() in suffixes
     ]
-    return Inside(root, tuple(files), tuple(left_out), endings)
+    return Inside(root, tuple(names), tuple(left_out), endings)
 
 
 def walk_with_containers(folder: Path, suffixes: Sequence[str]) -> Inside:
     """As :func:`walk`, and into the .tar and .parquet files that are found, as if these were folders."""
     found = walk(folder, (*suffixes, *CONTAINER_SUFFIXES))
-    files, left_out, endings = list[Path](), list(found.left_out), Counter(found.endings)
-    for file in found.files:
-        if file.suffix.lower() not in CONTAINER_SUFFIXES:
-            files.append(file)
-            continue
-        inside = walk_into(folder / file, suffixes)
-        files += [file.parent / name for name in inside.files]
-        left_out += [(file.parent / name, why) for name, why in inside.left_out]
+    containers = [name for name in found.names if name.lower().endswith(CONTAINER_SUFFIXES)]
+    if not containers:
+        return found
+    names, left_out, endings = list[str](), list(found.left_out), Counter(found.endings)
+    for container in map(Path, containers):
+        inside = walk_into(folder / container, suffixes)
+        prefix = "" if container.parent == Path() else f"{container.parent.as_posix()}/"
+        names += [prefix + name for name in inside.names]
+        left_out += [(container.parent / name, why) for name, why in inside.left_out]
         endings.update(inside.endings)
-    return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), dict(endings))
+    plain = set(found.names).difference(containers)
+    return Inside(folder, _by_parts([*plain, *names]), tuple(sorted(left_out)), dict(endings))
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

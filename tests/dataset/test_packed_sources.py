@@ -43,7 +43,7 @@ def test_same_pixels_as_of_files(packed: Path, pictures: Path, recipe: bs.Recipe
     assert dataset.verify(out, deep=True, replay=7).ok
     online = dataset.OnlineDataset(request_for(packed, recipe))
     assert {online[i].source.partition("/")[0] for i in range(7)} == {packed.name}
-    assert {s["name"] for s in map(vars, online.spec.sources)} == (
+    assert {s.name for s in online.spec.sources} == (
         {"pictures.tar/photo0.png", "pictures.tar/photo1.png", "pictures.tar/deep/photo2.png"}
         if packed.suffix == ".tar" else {f"pictures.parquet/{row}" for row in range(3)}
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_shares_stay_when_sources_are_added() -> None:
     few, many = [source(i) for i in range(0, 3000, 2)], [source(i) for i in range(3000)]
     before, after = sides(scan_of(few)), sides(scan_of(many))
     assert before.items() <= after.items()
-    renamed = [Source(f"x/{s.name}", *list(vars(s).values())[1:]) for s in many]
+    renamed = [replace(s, name=f"x/{s.name}") for s in many]
     assert sides(scan_of(renamed)) == {f"x/{name}": side for name, side in after.items()}
     for name, (first, last) in SHARES.items():  # binomial: within 5 sigma
         share, number = last - first, sum(side == name for side in after.values())
