@@ -275,7 +275,7 @@ def scan_sources(
         others += f" Skipped: {reasons(skipped)}." if skipped else ""
         raise PictureError(
             f"No pictures in {', '.join(str(g) for g in given)}.{others}",
-            fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}.",
+            fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}, and these in {' and '.join(CONTAINER_SUFFIXES)} files.",
         )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}

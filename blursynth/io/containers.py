@@ -45,6 +45,7 @@ CONTAINER_SUFFIXES = (".tar", ".parquet")
 LARGEST_MEMBER_BYTES = 512 << 20  # members are read as a whole before they are decoded
 LARGEST_GROUP_BYTES = 1 << 30  # pictures of one row group, which is read as a whole
 GROUPS_BYTES = 256 << 20  # row groups that one process keeps; the latest in any case
+MOST_ROWS = 1 << 22  # of a Parquet file
 INDEXED_MEMBERS = 1 << 22  # that one process remembers, of 24 bytes each; those of the latest tar in any case
 LARGEST_HEADER_BYTES = 1 << 20  # of extended headers, which hold long names
 
@@ -439,8 +440,13 @@ def _read_footer(container: Path, identity: tuple[str, int, int]) -> _Table:
     def read(file: Any) -> _Table:
         column = _picture_column(container, file.schema_arrow)
         rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-        if min(rows, default=0) < 0 or sum(rows) >= 2**40:
-            raise PictureError("states an impossible number of rows.", place=str(container))
+        if min(rows, default=0) < 0 or sum(rows) > MOST_ROWS:
+            raise PictureError(
+                f"states {sum(rows):,} rows, where at most {MOST_ROWS:,} are possible.",
+                why="A small file can state any number of them.",
+                fix="Write several files.",
+                place=str(container),
+            )
         return _Table(identity, column, tuple(accumulate(rows, initial=0)))
 
     if not identity[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import resource
 import shutil
 import subprocess
 import tarfile
@@ -306,6 +307,22 @@ def test_damaged_pages_of_parquet(tmp_path: Path) -> None:
         path.write_bytes(whole[:at] + bytes(60) + whole[at + 60 :])
         with pytest.raises(PictureError, match=r"damaged|row group"):
             read_file(path / "0")
+
+
+def test_small_files_that_state_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"image": arrow.nulls(5_000_000, arrow.binary())}), tmp_path / "rows.parquet")
+    with pytest.raises(PictureError, match="states 5,000,000 rows"):
+        list_members(tmp_path / "rows.parquet")
+    # One value of a megabyte, 2000 times: two gigabytes.
+    values = arrow.DictionaryArray.from_arrays(arrow.array([0] * 2000), arrow.array([bytes(1_000_000)], arrow.binary()))
+    parquet.write_table(arrow.table({"image": values}), tmp_path / "repeated.parquet", store_schema=False)
+    assert (tmp_path / "repeated.parquet").stat().st_size < 100_000
+    monkeypatch.setattr(containers, "LARGEST_GROUP_BYTES", 100_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PictureError, match="GB of pictures in row group 0"):
+        read_file(tmp_path / "repeated.parquet" / "1999")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3e5  # KiB
 
 
 def test_columns_of_parquet(tmp_path: Path) -> None:
