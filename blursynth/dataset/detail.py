@@ -69,13 +69,15 @@ def sharpest_detail(pixels: NDArray[Any], encoding: Encoding, *, enough: float =
     Parameters
     ----------
     pixels
-        ``[H, W, 3]``, H and W >= 3: codes of uint8 or uint16, or light of float32. Tiles at the right and lower edge
-        overlap their neighbors; smaller pictures are one tile.
+        ``[H, W, 3]``: codes of uint8 or uint16, or light of float32. Tiles at the right and lower edge overlap their
+        neighbors; smaller pictures are one tile, and those with a side below 3 px have no detail.
     encoding
         Encoding of the picture, display or linear.
     """
     white = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
     most = 0.0
+    if min(pixels.shape[:2]) < 3:
+        return most
     for top in _starts(pixels.shape[0]):
         for left in _starts(pixels.shape[1]):
             tile = pixels[top : top + TILE_PX, left : left + TILE_PX]

@@ -169,6 +169,7 @@ def test_sharpest_part_is_found_at_every_edge() -> None:
         codes[top : top + 8, left : left + 8] = checks[..., None]
         assert sharpest_detail(codes, Encoding.DISPLAY) > 5
     assert sharpest_detail(np.full((600, 700, 3), 90, np.uint8), Encoding.DISPLAY) == 0
+    assert sharpest_detail(codes[:2], Encoding.DISPLAY) == 0
     assert sharpest_detail(codes, Encoding.DISPLAY) == pytest.approx(
         sharpest_detail(codes.astype(np.uint16) * 257, Encoding.DISPLAY), rel=1e-5
     )
