@@ -18,9 +18,10 @@ from PIL import Image
 
 import blursynth as bs
 from blursynth.errors import PictureError
-from blursynth.io import containers
+from blursynth.io import containers, parquet_rows
 from blursynth.io.containers import exists, list_members, member_size, open_file, read_file
 from blursynth.io.folders import walk_with_containers
+from blursynth.io.kept import Kept
 from blursynth.io.pictures import file_sha256, read_header, read_pixels
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
@@ -183,7 +184,7 @@ def test_a_huge_member_is_refused_without_reading_it(tmp_path: Path, monkeypatch
 def test_random_access_reads_the_headers_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tar(tmp_path / "a.tar", *(member(f"{i}.png", png(i)) for i in range(20)))
     walks = []
-    monkeypatch.setattr(containers, "_read_tar", lambda p, read=containers._read_tar: walks.append(p) or read(p))
+    monkeypatch.setattr(containers, "read_tar", lambda p, read=containers.read_tar: walks.append(p) or read(p))
     for i in (17, 3, 9, 3):
         assert file_sha256(path / f"{i}.png") == hashlib.sha256(png(i)).hexdigest()
     assert len(walks) == 1
@@ -258,8 +259,8 @@ def test_rows_of_parquet(tmp_path: Path, struct: bool, monkeypatch: pytest.Monke
     path = write_parquet(tmp_path / "a.parquet", values, struct=struct, caption=["a", "b", "c", "d", "e"])
     assert list_members(path).names == ("0", "1", "2", "3", "4")
     groups = []
-    read = containers._read_group
-    monkeypatch.setattr(containers, "_read_group", lambda p, c, group: groups.append(group) or read(p, c, group))
+    read = containers.read_group
+    monkeypatch.setattr(containers, "read_group", lambda p, c, group: groups.append(group) or read(p, c, group))
     for row in (4, 2, 3, 0):
         assert read_file(path / str(row)) == values[row]
         assert file_sha256(path / str(row)) == hashlib.sha256(values[row] or b"").hexdigest()
@@ -273,13 +274,13 @@ def test_rows_of_parquet(tmp_path: Path, struct: bool, monkeypatch: pytest.Monke
 def test_row_groups_are_kept_within_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = [os.urandom(1000) for _ in range(20)]
     path = write_parquet(tmp_path / "a.parquet", list(values), group=2)
-    kept = containers._Kept(5000, containers._group_bytes)
+    kept = Kept(5000, containers._group_bytes)
     monkeypatch.setattr(containers, "_GROUPS", kept)
     for row in range(20):
         assert read_file(path / str(row)) == values[row]
     assert kept._used == 4000 == sum(containers._group_bytes(v) for v in kept._values.values())
-    monkeypatch.setattr(containers, "LARGEST_GROUP_BYTES", 1500)
-    monkeypatch.setattr(containers, "_GROUPS", containers._Kept(5000, containers._group_bytes))
+    monkeypatch.setattr(parquet_rows, "LARGEST_GROUP_BYTES", 1500)
+    monkeypatch.setattr(containers, "_GROUPS", Kept(5000, containers._group_bytes))
     with pytest.raises(PictureError, match="row group 3"):
         read_file(path / "6")
 
@@ -318,7 +319,7 @@ def test_small_files_that_state_much(tmp_path: Path, monkeypatch: pytest.MonkeyP
     values = arrow.DictionaryArray.from_arrays(arrow.array([0] * 2000), arrow.array([bytes(1_000_000)], arrow.binary()))
     parquet.write_table(arrow.table({"image": values}), tmp_path / "repeated.parquet", store_schema=False)
     assert (tmp_path / "repeated.parquet").stat().st_size < 100_000
-    monkeypatch.setattr(containers, "LARGEST_GROUP_BYTES", 100_000_000)
+    monkeypatch.setattr(parquet_rows, "LARGEST_GROUP_BYTES", 100_000_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(PictureError, match="GB of pictures in row group 0"):
         read_file(tmp_path / "repeated.parquet" / "1999")
