@@ -273,9 +273,10 @@ def scan_sources(
     if not named:
         others = f" Other files there: {endings_text(ignored)}." if ignored else ""
         others += f" Skipped: {reasons(skipped)}." if skipped else ""
+        known = f"{', '.join(PICTURE_SUFFIXES)}, and these in {' and '.join(CONTAINER_SUFFIXES)} files"
         raise PictureError(
             f"No pictures in {', '.join(str(g) for g in given)}.{others}",
-            fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}, and these in {' and '.join(CONTAINER_SUFFIXES)} files.",
+            fix="Check these files." if skipped else f"Known formats: {known}.",
         )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}

@@ -163,8 +163,7 @@ def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
     try:
         inside = list_members(container)
     except (PictureError, MissingExtraError) as error:
-        why = error.what if isinstance(error, PictureError) else str(error)
-        return Inside(root, (), ((name, why.removeprefix(f"{container}: ").rstrip(".")),))
+        return Inside(root, (), ((name, str(error).removeprefix(f"{container}: ").rstrip(".")),))
     except OSError as error:
         return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
     names, endings = list[str](), Counter[str]()

@@ -13,20 +13,25 @@ from blursynth.dataset import scan_sources
 from blursynth.errors import DatasetError, PictureError
 
 
+def pack(path: Path, files: dict[str, Path]) -> Path:
+    """Write files under these names into a tar, or in this order into the rows of a Parquet file."""
+    if path.suffix == ".tar":
+        with tarfile.open(path, "w") as tar:
+            for name, file in files.items():
+                tar.add(file, f"./{name}")
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        rows = [{"image": {"bytes": file.read_bytes(), "path": name}} for name, file in files.items()]
+        parquet.write_table(arrow.Table.from_pylist(rows), path, row_group_size=2)
+    return path
+
+
 @pytest.fixture(params=["tar", "parquet"])
 def packed(request: pytest.FixtureRequest, pictures: Path, tmp_path: Path) -> Path:
     """The pictures, in the reverse of their order, in one file."""
-    files = sorted(pictures.rglob("*.png"), reverse=True)
-    path = tmp_path / f"pictures.{request.param}"
-    if request.param == "tar":
-        with tarfile.open(path, "w") as tar:
-            for file in files:
-                tar.add(file, f"./{file.relative_to(pictures)}")
-    else:
-        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}} for file in files]
-        parquet.write_table(arrow.Table.from_pylist(rows), path, row_group_size=2)
-    return path
+    files = {str(f.relative_to(pictures)): f for f in sorted(pictures.rglob("*.png"), reverse=True)}
+    assert list(files) == ["photo1.png", "photo0.png", "deep/photo2.png"]
+    return pack(tmp_path / f"pictures.{request.param}", files)
 
 
 def request_for(sources: Path | str, recipe: bs.Recipe) -> dataset.DatasetRequest:
@@ -64,17 +69,18 @@ def test_found_by_folder_pattern_list_and_name(packed: Path) -> None:
 
 
 def test_a_changed_member_is_not_used(packed: Path, recipe: bs.Recipe, pictures: Path, tmp_path: Path) -> None:
-    if packed.suffix == ".parquet":
-        pytest.skip("a changed Parquet file is one that pyarrow writes anew")
     out = tmp_path / "out"
     dataset.generate(request_for(packed, recipe), out, workers=1)
-    with tarfile.open(packed, "w") as tar:  # another order, so that members lie elsewhere, and one is another picture
-        tar.add(pictures / "photo0.png", "photo0.png")
-        tar.add(pictures / "deep" / "photo2.png", "deep/photo2.png")
-        tar.add(pictures / "photo0.png", "photo1.png")
+    names = ["photo1.png", "photo0.png", "deep/photo2.png"]
+    files = {name: pictures / (name if name != "photo1.png" else "photo0.png") for name in names}
+    if packed.suffix == ".tar":  # in another order, so that members lie elsewhere
+        files = dict(reversed(files.items()))
+    pack(packed, files)
+    changed = f"{packed.name}/{'photo1.png' if packed.suffix == '.tar' else 0}"
     records = [dataset.open_dataset(out)[i] for i in range(7)]
+    assert {sample.source for sample in records} > {changed}
     for sample in records:
-        if sample.source.endswith("photo1.png"):
+        if sample.source == changed:
             with pytest.raises(DatasetError, match="not the picture that was scanned"):
                 dataset.replay(out, sample.index)
         else:
