@@ -107,6 +107,34 @@ Downscale = Annotated[
         help="First downscale pictures by this factor (2 to 8) in linear light, for noisy or JPEG-compressed sources.",
     ),
 ]
+LicensesFile = Annotated[
+    str | None,
+    typer.Option(
+        "--licenses",
+        metavar="FILE",
+        help="A .csv or .json file of name (or pattern), license, attribution and url of the pictures, for records and "
+        "the data card.",
+    ),
+]
+NearDuplicates = Annotated[
+    str,
+    typer.Option(
+        "--near-duplicates",
+        metavar="WHAT",
+        help="Pictures that look alike: keep (they are not looked for), report, or skip (use one of each group).",
+    ),
+]
+MinSource = Annotated[
+    int, typer.Option("--min-source", metavar="PX", help="Leave out pictures with a side shorter than this.")
+]
+MinSourceDetail = Annotated[
+    float | None,
+    typer.Option(
+        "--min-source-detail",
+        metavar="X",
+        help="Leave out pictures in which nothing is sharp: whose sharpest part has less detail than X.",
+    ),
+]
 MinDetail = Annotated[
     float | None,
     typer.Option(
@@ -229,6 +257,7 @@ _OPTIONS = {
     "kernel_size_px": "--kernel-size",
     "tile_px": "--tile",
     "source_root": "--sources",
+    "min_source_px": "--min-source",
     "depth_root": "--depth",
     "labels_root": "--labels",
 }

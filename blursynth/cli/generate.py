@@ -39,8 +39,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="SOURCES",
-            help="Folders, globs, pictures, or .txt lists with one path per line; or a request, a .toml file.  "
-            "[required]",
+            help="Folders, globs, pictures, .tar or .parquet files of pictures, or .txt lists with one path per line; "
+            "or a request, a .toml file.  [required]",
         ),
     ] = None,  # required; checked below, to say which of the two is missing
     out: arguments.Out,
@@ -71,6 +71,10 @@ def command(
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
     linear: arguments.Linear = False,
+    licenses: arguments.LicensesFile = None,
+    near_duplicates: arguments.NearDuplicates = "keep",
+    min_source: arguments.MinSource = 1,
+    min_source_detail: arguments.MinSourceDetail = None,
     downscale: arguments.Downscale = 1,
     shard_length: Annotated[
         int | None, typer.Option("--shard-length", help="Samples per shard; by default about 128 MB per array.")
@@ -106,7 +110,8 @@ def command(
             sources=sources, recipe=recipe, changes=arguments.parse_changes(set_), count=count, size_px=size, seed=seed,
             store=[name for name in names if name], kernel_size_px=kernel_size, crops_per_source=crops_per_source,
             min_detail=min_detail, depth=depth, depth_format=arguments.parse_depth_format(depth_format), labels=labels,
-            linear=linear, downscale=downscale, shard_length=shard_length, codec=codec,
+            linear=linear, licenses=licenses, near_duplicates=near_duplicates, min_source_px=min_source,
+            min_source_detail=min_source_detail, downscale=downscale, shard_length=shard_length, codec=codec,
         )  # fmt: skip
     if dry_run:
         for name, split in request.parts().items():

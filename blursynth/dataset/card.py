@@ -73,7 +73,7 @@ def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
         fields = {key: value for key, value in step.items() if key != "name"}
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
         steps += f"| {_code(step.get('name', step.get('kind')))} | {_code(text)} |\n"
-    counted = _licenses(spec).most_common(_MOST_LICENCES)
+    counted = Counter(source.credit or NOT_STATED for source in spec.sources).most_common(_MOST_LICENCES)
     licenses = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
     arrays = "\n".join(
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
@@ -133,7 +133,7 @@ Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {
 
 The pairs are derived works of their sources. The license of each is in its sample's record.
 
-| license | pictures |
+| license, author, address | pictures |
 |---|---|
 {licenses}
 

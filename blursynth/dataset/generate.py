@@ -55,7 +55,7 @@ from blursynth.dataset.schema import (
     load_spec,
 )
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Skipped, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Skipped, alike_across, scan_sources
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
@@ -215,16 +215,22 @@ def prepare(
     check_recipe(recipe)  # before the scan, which may take long
     workers = checked_workers(workers)
     if scan is None:
-        scan = scan_sources(
-            request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
-            linear=request.linear, downscale=request.downscale, size_px=request.size_px, workers=workers,
-            on_progress=on_progress,
-        )  # fmt: skip
+        scan = _scan(request, workers, on_progress)
+        scan = scan if request.share is None else scan.part(request.share, request.split_by)
     else:
         _check_scan(scan, request)
     spec = build_spec(request, scan, workers)
     check_encodings(recipe, spec.sources)
     return Prepared(request, scan, spec, Renderer(spec, recipe, scan.roots))
+
+
+def _scan(request: DatasetRequest, workers: int, on_progress: OnProgress | None) -> Scan:
+    return scan_sources(
+        request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
+        linear=request.linear, downscale=request.downscale, licenses=request.licenses,
+        near_duplicates=request.near_duplicates, min_source_px=request.min_source_px,
+        min_source_detail=request.min_source_detail, size_px=request.size_px, workers=workers, on_progress=on_progress,
+    )  # fmt: skip
 
 
 def _refuse_splits(request: DatasetRequest, function: str) -> None:
@@ -378,7 +384,13 @@ def generate(
         name = "shards" if shards is not None else "scan"
         what: Message = (Argument(name), " cannot be given for a request with splits.")
         raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
-    looked = {name: _looked(part, out / name, None, work) for name, part in request.parts().items()}
+    looked, whole = {}, None
+    for name, part in request.parts().items():
+        scan = None
+        if part.share is not None:  # shares are of the same pictures, which are looked through once
+            whole = whole or _scan(part, workers, on_progress)
+            scan = whole.part(part.share, part.split_by)
+        looked[name] = _looked(part, out / name, scan, work)
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
     return _summed(out, {name: _generate(*one, shards, work) for name, one in looked.items()})
 
@@ -457,6 +469,15 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
                     value=split,
                 )
             seen[source.sha256] = split, source.name
+    if alike := alike_across(scans):
+        (split, name), (other, like) = alike
+        raise InvalidValueError(
+            f"The splits {split!r} and {other!r} have pictures that look alike: {name} and {like}.",
+            why="A result on a training picture says nothing about unseen pictures.",
+            fix="Give each split its own sources, or a share of common ones.",
+            field="split",
+            value=other,
+        )
 
 
 def _digest_notes(request: DatasetRequest, out: Place, digest: Mapping[str, str]) -> list[str]:

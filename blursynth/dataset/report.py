@@ -111,7 +111,7 @@ def to_html(opened: Dataset, *, on_progress: OnProgress | None = None) -> str:
         drawn="".join(_drawn(opened, records)) if records else "",
         looked=f"{len(records):,} of {spec.count:,} samples" if len(records) < spec.count else "all samples",
         sources=_counted((s.name for s in spec.sources), Counter(r["source"] for r in records), "samples among these"),
-        licenses=_counted([], Counter(s.license or NOT_STATED for s in spec.sources), "sources"),
+        licenses=_counted([], Counter(s.credit or NOT_STATED for s in spec.sources), "sources"),
         skipped=_skipped(opened.path),
         command=_text(_command(opened), lines=True),
         recipe=_text(recipe, lines=True),

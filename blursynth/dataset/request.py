@@ -29,7 +29,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
@@ -76,10 +76,15 @@ def _changes(given: Any) -> Any:
     return dotted
 
 
+def _pair(given: Any) -> Any:
+    return tuple(map(float, given)) if isinstance(given, list | tuple) and len(given) == 2 else given
+
+
 _TEXT = BeforeValidator(lambda given: os.fspath(given) if isinstance(given, Path) else given)
 _NAMES = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
 Places = Annotated[tuple[str, ...], PlainValidator(_places)]
 _Count = Annotated[int, Field(ge=1, lt=2**63, description="number of pairs")]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of the draws")]
 
 
@@ -111,6 +116,9 @@ class Split(Record):
         Name of the split and of its folder.
     count, sources, digest
         As in :class:`DatasetRequest`. The sources default to those of the request.
+    share
+        Share of the request's pictures that it takes, 0 to 1, instead of sources of its own. Which ones follows from
+        their content, see ``share`` of :class:`DatasetRequest`, so that none changes sides when sources are added.
     seed
         By default the seed of the request plus the index of the split (from 0), so that no two splits draw the same
         numbers.
@@ -119,6 +127,7 @@ class Split(Record):
     name: str
     count: _Count
     sources: Places | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: _Seed | None = None
     digest: ExpectedDigest | None = None
 
@@ -129,9 +138,9 @@ class DatasetRequest(Record):
     Parameters
     ----------
     sources
-        Folders (searched recursively, including linked folders), globs, picture files, ``.txt`` files with one path per
-        line (``#`` starts a comment; paths are relative to the list), the photographs bundled with scikit-image
-        (``bundled:training``, ``bundled:held-out``), or a list of these.
+        Folders (searched recursively, including linked folders), globs, picture files, ``.tar`` and ``.parquet`` files
+        of pictures, ``.txt`` files with one path per line (``#`` starts a comment; paths are relative to the list), the
+        photographs bundled with scikit-image (``bundled:training``, ``bundled:held-out``), or a list of these.
     recipe
         What happens to the light: the name of a recipe that comes with the library, the path of a .toml file, or a
         :class:`~blursynth.Recipe`.
@@ -166,6 +175,26 @@ class DatasetRequest(Record):
     linear
         Whether the values of 16-bit pictures are linear light, as raw converters can write them. Those of Radiance
         .hdr, OpenEXR and floating-point TIFF files always are.
+    licenses
+        A .csv or .json file with the license, attribution and url of each picture by name or pattern, which go into the
+        records of samples and into the card (:mod:`blursynth.dataset.licenses`). Names in it that apply to no picture,
+        and pictures without a license, are logged as warnings. Without it, those that a Parquet file or WebDataset or
+        a picture's EXIF data state.
+    near_duplicates
+        What becomes of pictures that look alike, such as resized copies and bursts (at most 6 of 64 bits of their
+        :func:`~blursynth.io.perceptual_hash.perceptual_hash` differ): ``"keep"`` does not look for them, ``"report"``
+        names them, ``"skip"`` uses the largest of each group. With ``report`` and ``skip``, splits that share some are
+        refused; splits by ``share`` always look for them.
+    min_source_px
+        Leave out pictures with a side shorter than this, before downscaling.
+    min_source_detail
+        Leave out pictures in which nothing is sharp: those whose sharpest tile of 256 x 256 px has less detail than
+        this, measured as for ``min_detail``, before downscaling.
+    share
+        Use only the pictures whose place between 0 and 1 lies in ``share[0] <= place < share[1]``; a hash of its
+        content gives each picture a place. Splits with a ``share`` become such requests.
+    split_by
+        ``"folder"``: pictures of one folder, such as those of a burst, have one place, that of its name.
     downscale
         Factor from 1 to 8 by which pictures and maps are first downscaled, in linear light
         (:func:`blursynth.downscale`); use 2 to 4 for noisy or JPEG-compressed photographs.
@@ -216,6 +245,14 @@ class DatasetRequest(Record):
     depth_format: DepthFormat | None = None
     labels: Annotated[str | None, _TEXT] = None
     linear: bool = False
+    licenses: Annotated[str | None, _TEXT] = None
+    near_duplicates: Literal["keep", "report", "skip"] = "keep"
+    min_source_px: int = Field(default=1, ge=1, lt=2**31, description="least side of a source in px")
+    min_source_detail: float | None = Field(
+        default=None, gt=0, lt=1e4, description="least detail of the sharpest part of a source, as of min_detail"
+    )
+    share: Annotated[tuple[_Share, _Share], BeforeValidator(_pair)] | None = None
+    split_by: Literal["picture", "folder"] = "picture"
     downscale: int = Field(default=1, ge=1, le=FACTORS[1], description="factor by which pictures are downscaled")
     shard_length: int | None = Field(default=None, ge=1, lt=2**63, description="number of samples per shard")
     codec: Codec = "lz4"
@@ -253,6 +290,17 @@ class DatasetRequest(Record):
             if not _NAME.fullmatch(name) or names.count(name) > 1:
                 must = "must have unique names that are valid folder names"
                 raise _invalid("split", must, name, fix='For example "train" and "validation".')
+        shares = [split for split in self.split if split.share is not None]
+        if (total := sum(split.share or 0 for split in shares)) > 1 + 1e-9:
+            raise _invalid("split", f"must have shares of at most 1 together, got {total:g}")
+        for split in shares:
+            if split.sources is not None:
+                fix = "Give one of the two; shares are of the pictures of the whole request."
+                raise _invalid("split", "cannot have both sources and a share", split.name, fix=fix)
+        if self.share is not None and not 0 <= self.share[0] < self.share[1] <= 1:
+            raise _invalid("share", "must be two numbers 0 <= first < last <= 1", self.share)
+        if self.share is not None and shares:
+            raise _invalid("share", "cannot be given together with splits that have shares")
         if self.split and (self.count is not None or self.digest is not None):
             given = "count" if self.count is not None else "digest"
             raise _invalid(given, "cannot be given together with split", fix="Give it for each split.")
@@ -270,16 +318,23 @@ class DatasetRequest(Record):
         """The request of each split by name; a request without splits itself under an empty name."""
         if not self.split:
             return {"": self}
-        return {
-            split.name: self.replace(
+        parts, first = {}, 0.0
+        for number, split in enumerate(self.split):
+            share: dict[str, Any] = {}
+            if split.share is not None:
+                last = min(first + split.share, 1.0)
+                looked = "report" if self.near_duplicates == "keep" else self.near_duplicates
+                share = {"share": (first, last if last < 1 - 1e-9 else 1.0), "near_duplicates": looked}
+                first = last
+            parts[split.name] = self.replace(
                 split=(),
                 count=split.count,
                 digest=split.digest,
                 sources=split.sources or self.sources,
                 seed=self.seed + number if split.seed is None else split.seed,
+                **share,
             )
-            for number, split in enumerate(self.split)
-        }
+        return parts
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """Fields that differ from their defaults, as plain values as in JSON."""
@@ -355,7 +410,10 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         own = isinstance(place, str) and not place.startswith(BUNDLED_PREFIX)
         return beside(place, folder) if own else place
 
-    found = {key: from_here(value) if key in ("sources", "depth", "labels") else value for key, value in values.items()}
+    found = {
+        key: from_here(value) if key in ("sources", "depth", "labels", "licenses") else value
+        for key, value in values.items()
+    }
     if isinstance(recipe := found.get("recipe"), str) and recipe.endswith(".toml"):
         found["recipe"] = from_here(recipe)
     if isinstance(splits := found.get("split"), list):

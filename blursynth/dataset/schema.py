@@ -47,7 +47,8 @@ __all__ = [
     "load_spec",
 ]
 
-SCHEMAS = (6, 7)  # that are read; 7 adds the codec "none", and data sets without it are still written as 6
+# That are read: 7 adds the codec "none", 8 attributions of sources. Data sets without these are still written as 6.
+SCHEMAS = (6, 7, 8)
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
@@ -110,6 +111,8 @@ class Spec:
     @property
     def schema(self) -> int:
         """The lowest schema that has all it uses, so that older versions read what they can."""
+        if any(source.attribution or source.url for source in self.sources):
+            return 8
         return 6 if self.codec == "lz4" else 7
 
     @property

@@ -281,6 +281,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
         **maps,
         **({"encoding": source.encoding} if source.encoding else {}),
         "license": source.license,
+        **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
         "height": height,
         "width": width,
         "index": _index(source),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
+from blursynth.io.containers import is_member, open_file
 from blursynth.io.decoders import (
     LARGEST_DECODED_BYTES,
     PICTURE_SUFFIXES,
@@ -452,7 +453,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes; OSError where it is not a regular file, since a device never ends."""
     path = expanded(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
+    # Checked before it is opened: a pipe waits for its writer.
+    if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
