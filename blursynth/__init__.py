@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
     from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
+    from blursynth.dataset.mixture import Mixture
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
@@ -134,6 +135,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Dataset",
     "open_dataset",
     "OnlineDataset",
+    "Mixture",
     "BatchOrder",
     # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
@@ -152,6 +154,7 @@ _NAMES_OF = {
     "core": "Degradation Draw Pair ShortExposure Target apply",
     "dataset.export": "export",
     "dataset.generate": "generate plan resume",
+    "dataset.mixture": "Mixture",
     "dataset.online": "OnlineDataset",
     "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",
