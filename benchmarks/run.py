@@ -35,6 +35,7 @@ PARTS = (
     "recipe_noise",
     "reading",
     "survival",
+    "clusters",
     "real_data",
     "recipe_motion",
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from blursynth.dataset.cache import ObjectCache
     from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
+    from blursynth.dataset.mixture import Mixture
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
@@ -136,6 +137,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "Dataset",
     "open_dataset",
     "OnlineDataset",
+    "Mixture",
     "BatchOrder",
     # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
@@ -157,6 +159,7 @@ _NAMES_OF = {
     "dataset.cache": "ObjectCache",
     "dataset.export": "export",
     "dataset.generate": "generate plan resume",
+    "dataset.mixture": "Mixture",
     "dataset.online": "OnlineDataset",
     "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",

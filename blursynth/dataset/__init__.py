@@ -11,6 +11,7 @@
 ``generate``            plan, generate, resume, finalize
 ``reader``, ``verify``  using and checking it
 ``repair``, ``copies``  making damaged parts again, and what is stored twice for it
+``mixture``             several data sets as one
 ``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
@@ -22,6 +23,7 @@
 
 from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
+from blursynth.dataset.mixture import Mixture
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.order import BatchOrder, WindowOrder
 from blursynth.dataset.progress import OnProgress, Progress
@@ -42,6 +44,7 @@ __all__ = [
     "ExpectedDigest",
     "Export",
     "ExportFormat",
+    "Mixture",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",

@@ -40,7 +40,10 @@ __all__ = ["Placement", "Renderer", "Window", "values_of"]
 
 ATTEMPTS = 32  # attempts to choose another source or window before giving up
 WINDOWS = 16  # of one source that are checked for detail before another source is taken
-CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
+CACHE_BYTES = 2**30  # decoded pictures that one worker keeps, with the one that it decodes
+# Memory for each pixel and byte of a code while a picture is decoded: Pillow's four channels, and three of the result.
+DECODING_BYTES = 7
+DOWNSCALED_ROWS = 256  # of the result at a time
 
 
 @dataclass(frozen=True)
@@ -347,6 +350,7 @@ class Renderer:
             return self._cache[source]
         about = self.spec.sources[source]
         size = about.height, about.width
+        self._make_room(DECODING_BYTES * about.height * about.width * about.bit_depth // 8)
         picture = _Picture(
             codes=self._read(
                 f"Source {about.name}",
@@ -374,11 +378,15 @@ class Renderer:
             if about.labels
             else None,
         )
-        used = sum(c.nbytes for c in self._cache.values()) + picture.nbytes
-        while self._cache and used > self._cache_bytes:
-            used -= self._cache.popitem(last=False)[1].nbytes
+        self._make_room(picture.nbytes)
         self._cache[source] = picture
         return picture
+
+    def _make_room(self, needed: int) -> None:
+        """Drop the pictures that were not used for longest until this many bytes fit beside the others."""
+        used = sum(c.nbytes for c in self._cache.values()) + needed
+        while self._cache and used > self._cache_bytes:
+            used -= self._cache.popitem(last=False)[1].nbytes
 
     def _smaller(self, values: NDArray[Any]) -> NDArray[Any]:
         return nearest_to_center(values, self.spec.downscale) if self.spec.downscale > 1 else values
@@ -479,23 +487,26 @@ def values_of(codes: NDArray[Any]) -> NDArray[np.float32]:
 def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
     """``[3, H, W]`` of a source: codes, the light of linear sources, or 16-bit codes of downscaled display pictures.
 
-    Works on one channel at a time, since the light of a large picture takes four times the memory of its codes. 16-bit
-    codes preserve differences between means that 8-bit codes would round away.
+    Works on some rows of one channel at a time, since the light of a large picture takes four times the memory of its
+    codes. 16-bit codes preserve differences between means that 8-bit codes would round away.
     """
     floats = about.is_linear and about.bit_depth == 32
     planes = np.moveaxis(read_light(path) if floats else read_pixels(path), -1, 0)
     if downscale == 1:
         return planes
-    smaller: list[NDArray[Any]] = []
-    for plane in planes:
-        values = values_of(plane[None, None])
-        if about.is_linear:
-            smaller.append(block_mean(values, downscale)[0, 0])
-            continue
-        backend = for_array(values)
-        means = backend.srgb_encode(block_mean(backend.srgb_decode(values), downscale), levels=[65535])
-        smaller.append(np.rint(means[0, 0] * 65535).astype(np.uint16))
-    return np.stack(smaller)
+    height, width = planes.shape[1] // downscale, planes.shape[2] // downscale
+    smaller = np.empty((3, height, width), np.float32 if about.is_linear else np.uint16)
+    for plane, into in zip(planes, smaller, strict=True):
+        for top in range(0, height, DOWNSCALED_ROWS):
+            rows = into[top : top + DOWNSCALED_ROWS]
+            values = values_of(plane[None, None, top * downscale : (top + len(rows)) * downscale])
+            if about.is_linear:
+                rows[:] = block_mean(values, downscale)[0, 0]
+                continue
+            backend = for_array(values)
+            means = backend.srgb_encode(block_mean(backend.srgb_decode(values), downscale), levels=[65535])
+            rows[:] = np.rint(means[0, 0] * 65535)
+    return smaller
 
 
 def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> dict[str, Any]:
