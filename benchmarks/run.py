@@ -34,6 +34,7 @@ PARTS = (
     "camera",
     "recipe_noise",
     "reading",
+    "throughput",
     "survival",
     "real_data",
     "recipe_motion",
