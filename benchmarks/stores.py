@@ -648,7 +648,7 @@ class Bench:
             return done / (time.perf_counter() - start)
 
         epoch(plan if own_order else [[], []])
-        warm = [epoch(plan) for _ in range(self.repeats + 1)][1:]
+        warm = [epoch(plan) for _ in range(self.repeats)]
         cold = []
         for _ in range(self.repeats):
             if not own_order:

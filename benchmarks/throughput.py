@@ -1,6 +1,6 @@
 """The same pairs written and read by numpy, by us, and by the formats that others train from.
 
-``python benchmarks/run.py throughput``, about five minutes on two cores. MosaicML Streaming and LitData require
+``python benchmarks/run.py throughput``, about five minutes on two quiet cores. MosaicML Streaming and LitData require
 packages that exclude ours; ``BLURSYNTH_PEERS=PYTHON`` names the Python of another environment that has them::
 
     python -m venv peers
@@ -142,7 +142,7 @@ def aims(rates: Rates) -> list[str]:
 
 def main(
     *,
-    count: int = 256,
+    count: int = 192,
     size: int = 256,
     repeats: int = 3,
     least_s: float = 0.2,
