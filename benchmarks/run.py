@@ -34,6 +34,7 @@ PARTS = (
     "camera",
     "recipe_noise",
     "reading",
+    "throughput",
     "survival",
     "clusters",
     "real_data",
