@@ -119,8 +119,9 @@ def sweep(out: Place, shards: range, arrays: tuple[str, ...]) -> int:
             if head.isdigit() and int(head) in shards:
                 found.append(path)
     for array in arrays:
-        for shard in shards:
-            found += _partials((out / array / "c" / str(shard)).rglob(f"*{PARTIAL}"))
+        for folder in _partials((out / array / "c").glob("*")):  # of a million shards a few may have been begun
+            if folder.name.isdigit() and int(folder.name) in shards:
+                found += _partials(folder.rglob(f"*{PARTIAL}"))
     return _remove(found)
 
 

@@ -33,7 +33,6 @@ from blursynth.dataset.files import (
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
 from blursynth.dataset.index import index_fits, passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import (
-    Manifest,
     finished_shards,
     manifest_path,
     missing_shards,
@@ -640,7 +639,7 @@ def _run(
     folder = DatasetFolder.begun(out)
     total = samples_of(spec, wanted)
     kept = _kept(out, spec, wanted, again)
-    made: dict[int, Manifest] = {}
+    made: dict[int, int] = {}
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
     if len(kept) == len(wanted) and (digest is not None or missing_shards(out, spec)):
@@ -655,13 +654,14 @@ def _run(
             create_store(out, spec)
             keep_copies(folder, spec)
             kept = _kept(out, spec, wanted, again)
-            missing = [s for s in wanted if s not in kept]
+            missing = sorted(set(wanted).difference(kept))
             _tell(work, samples_of(spec, kept), total)
             if missing:
                 job = Job(folder, kinds, roots(), work.any_environment, work.cache_bytes)
                 made, notes = make_shards(job, spec, missing, again, work, total)
             folder.check()
-            if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
+            unseen = sorted(set(wanted).difference(finished_shards(out)))  # a listing may lag behind
+            if lost := [s for s in unseen if not manifest_path(out, s).exists()]:
                 raise DatasetError(
                     f"{out}: shard {lost[0]} was finished but no longer exists.",
                     why="Another program removed it while other shards were being made.",
@@ -677,9 +677,9 @@ def _run(
         shards=spec.shards,
         made=tuple(sorted(made)),
         kept=tuple(kept),
-        samples=sum(m.last - m.first for m in made.values()),
+        samples=samples_of(spec, made),
         seconds=time.monotonic() - start,
-        disk_bytes=sum(m.size for m in made.values()),
+        disk_bytes=sum(made.values()),
         finished=digest is not None,
         digest=digest or {},
         notes=tuple(notes),
@@ -690,12 +690,12 @@ def _run(
 
 def make_shards(
     job: Job, spec: Spec, missing: Sequence[int], again: Sequence[int], work: Work, total: int
-) -> tuple[dict[int, Manifest], list[str]]:
-    """Make shards, report progress, and remove what writers that were stopped left; returns manifests and notes."""
+) -> tuple[dict[int, int], list[str]]:
+    """Make shards, report progress, and remove what writers that were stopped left; returns their bytes, and notes."""
     running: dict[int, int] = {}
-    made: dict[int, Manifest] = {}
+    made: dict[int, int] = {}
     notes: list[str] = []
-    ready = total - samples_of(spec, missing)
+    done = total - samples_of(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
         with closing(make_engine(work.engine, work.workers, len(missing))) as runner:
@@ -706,12 +706,14 @@ def make_shards(
                     continue
                 runner.submit(job, part, again=flag)
                 for event in runner.completed():
-                    running[event.shard] = event.done
+                    done += event.done - running.pop(event.shard, 0)
                     if event.manifest is not None:
-                        made[event.shard] = event.manifest
+                        made[event.shard] = event.manifest.size
+                    else:
+                        running[event.shard] = event.done
                     if event.note:
                         notes.append(event.note)
-                    _tell(work, ready + sum(running.values()), total, event.note)
+                    _tell(work, done, total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
@@ -724,10 +726,10 @@ def samples_of(spec: Spec, shards: Iterable[int]) -> int:
 
 
 def _kept(out: Place, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
-    if isinstance(out, Path):
-        return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
-    # One listing instead of requests for every file, and several requests for manifests at a time.
     there = [s for s in finished_shards(out) if s in wanted and s not in again]
+    if isinstance(out, Path):
+        return [s for s in there if shard_state(out, s, spec) is not None]
+    # One listing instead of requests for every file, and several requests for manifests at a time.
     sizes = dict(out.below()) if there else {}
     with ThreadPoolExecutor(_REQUESTS) as pool:
         found = pool.map(lambda s: shard_state(out, s, spec, sizes), there)
