@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, RecipeError
-from blursynth.io.object_store import Place, as_place
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat

@@ -58,7 +58,8 @@ from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Sk
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.object_store import ObjectPath, Place, as_place
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 

@@ -26,7 +26,8 @@ from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.io.object_store import Place, as_place
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]

@@ -26,6 +26,7 @@ from blursynth.errors import (
     InvalidValueError,
     PictureError,
     RecipeError,
+    StoreError,
 )
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
@@ -414,7 +415,7 @@ class Renderer:
             return np.ascontiguousarray(read(path))
         except PictureError as error:
             raise error.at(name, DatasetError) from None
-        except DatasetError:
+        except (DatasetError, StoreError):
             raise
         except OSError as error:
             reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."

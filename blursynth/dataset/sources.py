@@ -22,7 +22,7 @@ from blursynth.dataset.detail import sharpest_detail
 from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
 from blursynth.dataset.near_duplicates import groups_of, linked, near_groups
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.frame import Encoding
 from blursynth.io.containers import CONTAINER_SUFFIXES, exists, split
 from blursynth.io.decoders import LARGEST_DECODED_BYTES
@@ -556,6 +556,8 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
         for known in look.maps.values():
             source = _with_map(source, known, look.depth_format)
         return source
+    except StoreError:
+        raise  # it says nothing about the picture
     except MissingExtraError as error:
         look.missing.append(error)
         return _skipped(name, str(error).rstrip("."))

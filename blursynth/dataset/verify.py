@@ -52,7 +52,8 @@ from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import NotUsed
 from blursynth.errors import MISSING, BlursynthError, DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.object_store import Place, as_place
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 from blursynth.records.streams import Stream
 from blursynth.records.text import printable
 

@@ -1,4 +1,5 @@
-"""Files inside .tar and .parquet files, named as if these were folders: ``photos.tar/0001.jpg``, ``train.parquet/12``.
+"""Files inside .tar and .parquet files, named as if these were folders: ``photos.tar/0001.jpg``, ``train.parquet/12``;
+and those that a list of URLs names: ``web.urls/bucket/0001.jpg``.
 
 Members are read where they lie; nothing is extracted. A tar is read through once per process, headers only, to learn
 where its members lie; of a Parquet file one row group at a time is kept. Names of members are untrusted: they are
@@ -16,6 +17,7 @@ from blursynth.errors import PictureError
 from blursynth.io.kept import Kept
 from blursynth.io.parquet_rows import PictureTable, read_footer, read_group, read_texts
 from blursynth.io.tar_members import TarIndex, read_tar
+from blursynth.io.url_lists import UrlList, read_urls
 
 __all__ = [
     "CONTAINER_SUFFIXES",
@@ -30,7 +32,7 @@ __all__ = [
     "split",
 ]
 
-CONTAINER_SUFFIXES = (".tar", ".parquet")
+CONTAINER_SUFFIXES = (".tar", ".parquet", ".urls")
 
 LARGEST_MEMBER_BYTES = 512 << 20  # members are read as a whole before they are decoded
 GROUPS_BYTES = 256 << 20  # row groups that one process keeps; the latest in any case
@@ -96,6 +98,9 @@ def list_members(container: Path) -> Members:
         listing = read_tar(container)
         _TARS.put(_identity(container), TarIndex.of(listing.places))
         return Members(tuple(listing.places), tuple(listing.left_out))
+    if _is_list(container):
+        urls = _urls(container)
+        return Members(tuple(urls.names()), tuple((name, "is in the list twice") for name in urls.twice))
     rows = _table(container).rows
     return Members(tuple(map(str, range(rows))))
 
@@ -104,6 +109,8 @@ def member_size(container: Path, name: str) -> int:
     """Bytes of a member; FileNotFoundError if there is none of this name."""
     if _is_tar(container):
         return _tar_index(container).find(container, name)[1]
+    if _is_list(container):
+        return _urls(container).find(name).size()
     return len(_row(container, name))
 
 
@@ -130,7 +137,7 @@ def read_file(path: Path) -> bytes:
 def columns_of(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     """Columns of text in the row of a Parquet file, those of these names that there are; empty values left out."""
     found = split(path)
-    if found is None or _is_tar(found[0]):
+    if found is None or _is_tar(found[0]) or _is_list(found[0]):
         return {}
     container, name = found
     table = _table(container)
@@ -143,7 +150,23 @@ def _is_tar(container: Path) -> bool:
     return container.suffix.lower() == ".tar"
 
 
+def _is_list(container: Path) -> bool:
+    return container.suffix.lower() == ".urls"
+
+
+def _urls(container: Path) -> UrlList:
+    return _LISTS.get(_identity(container), lambda: read_urls(container))
+
+
 def _read_member(container: Path, name: str) -> bytes:
+    if _is_list(container):
+        if (fetched := _urls(container).find(name).read_all(LARGEST_MEMBER_BYTES)) is None:
+            raise PictureError(
+                f"is larger than the {LARGEST_MEMBER_BYTES / 1e9:.1f} GB allowed for a picture from a list.",
+                fix="Copy it to a file of its own.",
+                place=str(container / name),
+            )
+        return fetched
     if not _is_tar(container):
         return _row(container, name)
     at, size = _tar_index(container).find(container, name)
@@ -192,4 +215,5 @@ def _group_bytes(values: list[bytes | None]) -> int:
 _TARS = Kept[TarIndex](INDEXED_MEMBERS, lambda index: len(index.keys))
 _TABLES = Kept[PictureTable](64, lambda table: 1)
 _GROUPS = Kept[list["bytes | None"]](GROUPS_BYTES, _group_bytes)
+_LISTS = Kept[UrlList](INDEXED_MEMBERS, lambda urls: len(urls.objects) + 1)
 _COLUMNS = Kept[dict[str, list[str]]](8, lambda columns: 1)

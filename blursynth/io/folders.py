@@ -15,15 +15,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
-from blursynth.errors import InvalidValueError, MissingExtraError, PictureError
+from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.io.containers import CONTAINER_SUFFIXES, list_members, member_size, split
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
     "HIDDEN",
     "ByName",
     "Inside",
     "alike",
+    "as_place",
     "check_readable",
     "endings_text",
     "expanded",
@@ -165,13 +169,15 @@ def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
         inside = list_members(container)
     except (PictureError, MissingExtraError) as error:
         return Inside(root, (), ((name, str(error).removeprefix(f"{container}: ").rstrip(".")),))
+    except StoreError:
+        raise
     except OSError as error:
         return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
     names, endings = list[str](), Counter[str]()
     for member in map(Path, inside.names):
         if any(part.startswith(".") for part in member.parts):
             endings[HIDDEN] += 1
-        elif container.suffix.lower() == ".tar" and member.suffix.lower() not in suffixes:
+        elif container.suffix.lower() != ".parquet" and member.suffix.lower() not in suffixes:
             endings[_ending(member)] += 1
         else:
             names.append((name / member).as_posix())
@@ -256,6 +262,21 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def as_place(name: str | Path | ObjectPath) -> Place:
+    """A path, with ``~`` for the home folder, or a name in object storage for a URL.
+
+    >>> as_place("s3://bucket/pairs"), as_place("file:///tmp/pairs")
+    (ObjectPath(root='s3://bucket', key='pairs'), PosixPath('/tmp/pairs'))
+    """
+    if isinstance(name, ObjectPath):
+        return name
+    if not isinstance(name, str) or re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is None:
+        return expanded(name)
+    if name.startswith("file://"):
+        return Path(url2pathname(unquote(urlsplit(name).path)))
+    return ObjectPath.parse(name)
+
+
 def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
     """What a pattern with ``*``, ``?``, ``[...]`` and ``**`` stands for, in order; None where it is not a pattern.
 
@@ -322,7 +343,7 @@ def check_readable(path: Path, noun: str = "picture") -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise PictureError("there is no such file.", fix="Check the path.", place=str(path)) from None
     except (OSError, ValueError) as error:  # the latter of names with a zero byte
-        if isinstance(error, PictureError):
+        if isinstance(error, PictureError | StoreError):
             raise
         raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or error}).", place=str(path)) from None
     if found is not None and stat.S_ISDIR(found.st_mode):

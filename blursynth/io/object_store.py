@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import urlsplit
 
 from blursynth.errors import InvalidValueError, StoreError, require
-from blursynth.io.folders import expanded
 
-__all__ = ["ObjectPath", "Place", "as_place"]
+__all__ = ["ObjectPath", "Place"]
 
 _T = TypeVar("_T")
 
@@ -295,21 +293,6 @@ class ObjectPath:
 
 Place: TypeAlias = Path | ObjectPath
 """Where a data set may be."""
-
-
-def as_place(name: str | Path | ObjectPath) -> Place:
-    """A path, with ``~`` for the home folder, or a name in object storage for a URL.
-
-    >>> as_place("s3://bucket/pairs"), as_place("file:///tmp/pairs")
-    (ObjectPath(root='s3://bucket', key='pairs'), PosixPath('/tmp/pairs'))
-    """
-    if isinstance(name, ObjectPath):
-        return name
-    if not isinstance(name, str) or re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is None:
-        return expanded(name)
-    if name.startswith("file://"):
-        return Path(url2pathname(unquote(urlsplit(name).path)))
-    return ObjectPath.parse(name)
 
 
 def _obstore() -> Any:

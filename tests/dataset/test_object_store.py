@@ -24,7 +24,8 @@ from blursynth.dataset.cache import ObjectCache
 from blursynth.dataset.files import sealed
 from blursynth.dataset.manifest import manifest_path
 from blursynth.io import object_store
-from blursynth.io.object_store import ObjectPath, as_place
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import ObjectPath
 
 from .s3_server import FAULTS, Proxy
 
@@ -390,6 +391,63 @@ def test_the_oldest_blocks_leave_first(tmp_path: Path) -> None:
     assert "00key-0" in left
     assert "01key-0" not in left
     assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) <= 2**16
+
+
+def test_pictures_from_a_list_of_urls(
+    store: Callable[..., ObjectPath], pictures: Path, recipe: bs.Recipe, tmp_path: Path
+) -> None:
+    """One by name, the others by what they lie below: the pixels are those of the files."""
+    out = store()
+    photos = out.parent / "photos"
+    for path in pictures.rglob("*.png"):
+        (photos / path.relative_to(pictures).as_posix()).write(path.read_bytes())
+    (photos / "deep/notes.txt").write(b"not a picture")
+    lines = f"# ours\n{photos}/photo0.png\n\n{photos}/photo1.png\n{photos}/deep/\n{photos}/photo0.png\n"
+    listed = tmp_path / "web.urls"
+    listed.write_text(lines)
+    request = few(pictures, recipe)
+    expected = bs.generate(request, tmp_path / "files", workers=1)
+    report = bs.generate(request.replace(sources=listed), tmp_path / "listed", workers=2)
+    assert report.digest["pixels"] == expected.digest["pixels"]
+    bucket = out.root[5:]
+    assert bs.open_dataset(tmp_path / "listed").spec.sources[2].name == f"web.urls/{bucket}/photos/deep/photo2.png"
+    assert {s.name: s.why for s in report.skipped} == {f"web.urls/{bucket}/photos/photo0.png": "is in the list twice"}
+    assert bs.verify(tmp_path / "listed", replay=3).ok
+    listed.write_text(f"{lines}{photos}/none.png\n")
+    assert {s.name.rpartition("/")[2] for s in dataset.scan_sources(listed).skipped} == {"photo0.png", "none.png"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_list_whose_store_does_not_answer_leaves_nothing_out(
+    store: Callable[..., ObjectPath], pictures: Path, tmp_path: Path
+) -> None:
+    out = store(lambda method, path, number: "unavailable" if method == "GET" and "photo1" in path else None)
+    for path in pictures.glob("*.png"):
+        (out / path.name).write(path.read_bytes())
+    listed = tmp_path / "web.urls"
+    listed.write_text(f"{out}/\n")
+    with pytest.raises(bs.StoreError, match=r"photo1[.]png: a request failed"):
+        dataset.scan_sources(listed, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "web.urls: is empty"),
+        ("# nothing\n", "web.urls: is empty"),
+        ("s3://bucket/a.png\nphoto.png\n", "web.urls, line 2: "),
+        (
+            f"https://host/a.png?sig={SECRET}\n",
+            "web.urls, line 1: https://host/a.png: holds a user name, a password, a query",
+        ),
+        ("https://host/photos/\n", "web.urls, line 1: is a folder of a web server, which cannot be listed"),
+    ],
+)
+def test_a_list_that_is_none(tmp_path: Path, lines: str, said: str) -> None:
+    (tmp_path / "web.urls").write_text(lines)
+    with pytest.raises(bs.PictureError, match=said) as failed:
+        dataset.scan_sources(tmp_path / "web.urls")
+    assert SECRET not in str(failed.value)
 
 
 LOADER = """
