@@ -37,6 +37,7 @@ PARTS = (
     "throughput",
     "survival",
     "clusters",
+    "scale",
     "real_data",
     "recipe_motion",
 )

@@ -398,6 +398,8 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
     if length is None:
         by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
         length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
+        while -(-count // length) > MOST_SHARDS and request.count is not None:
+            length *= 2  # larger shards rather than none
     return Spec(
         recipe=recipe.to_dict(),
         recipe_name=recipe.name,
