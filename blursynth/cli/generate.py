@@ -86,6 +86,9 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    report_: Annotated[
+        bool, typer.Option("--report", help="Also write a page about the finished data set: OUT.html.")
+    ] = False,
     quiet: arguments.Quiet = False,
 ) -> None:
     """Make a data set of sharp and blurred pictures.
@@ -124,10 +127,13 @@ def command(
             request, out, workers=workers, shards=part, engine=where, any_environment=any_environment, on_progress=show
         )
     show_report(report, quiet=quiet)
+    if report_:
+        write_pages(report, quiet=quiet)
 
 
 _NOT_OF_THE_REQUEST = {
-    "ctx", "sources", "out", "set_", "workers", "dry_run", "shards", "engine", "scheduler", "any_environment", "quiet",
+    "ctx", "sources", "out", "set_", "workers", "dry_run", "shards", "engine", "scheduler", "any_environment",
+    "report_", "quiet",
 }  # fmt: skip
 
 
@@ -182,6 +188,20 @@ def show_plan(plan: Plan, out: Place) -> None:
         console.echo(f"note: {note}")
     scan, dry = plan.scan, "Nothing was written: this was a dry run. "
     console.show_used(len(scan.usable), (*scan.skipped, *scan.duplicates), scan.ignored, before=dry)
+
+
+def write_pages(report: Report, *, quiet: bool = False) -> None:
+    """Write a page about each finished data set."""
+    from blursynth import dataset
+
+    for made in report.splits.values() or [report]:
+        if not made.finished:
+            console.echo(f"note: {made.out} has no page yet, since it is not finished", err=quiet)
+            continue
+        with console.progress_bar("samples", quiet=quiet) as show:
+            path = dataset.report(str(made.out), on_progress=show)
+        if not quiet:
+            console.echo(f"written: {path}")
 
 
 def _passed_over(share: float, least: float | None = None) -> str:
