@@ -43,8 +43,8 @@ def main() -> str:
         )
     head = (
         f"Samples of 256 px, recipe `default`, scikit-image's photographs: {machine()}. Seconds, and in brackets how "
-        "much more memory the process took. `planned` is `bs.plan` with its 2,000 draws and two samples rendered; `opened` is "
-        "`bs.open_dataset`; batches are of 32 samples in the order of `bs.BatchOrder`."
+        "much more memory the process took. `planned` is `bs.plan` with its 2,000 draws and two samples rendered; "
+        "`opened` is `bs.open_dataset`; batches are of 32 samples in the order of `bs.BatchOrder`."
     )
     return f"## Scale\n\n{head}\n\n{table(columns, lines)}\n"
 

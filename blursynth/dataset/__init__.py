@@ -15,12 +15,14 @@
 ``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
+``ObjectCache``         what was read from object storage, on the local disk
 ``export``              the pairs of one in layouts that other code reads
 ``report``              a page about one
 ``whole``               whole photographs as two folders of files, sharp and blurred
 ======================  =====================================================================
 """
 
+from blursynth.dataset.cache import ObjectCache
 from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
 from blursynth.dataset.mixture import Mixture
@@ -45,6 +47,7 @@ __all__ = [
     "Export",
     "ExportFormat",
     "Mixture",
+    "ObjectCache",
     "OnProgress",
     "OnlineDataset",
     "PicturesReport",

@@ -484,6 +484,35 @@ def test_worker_processes_of_a_loader(
 
 
 @pytest.mark.slow
+def test_training_on_pairs_in_object_storage(
+    store: Callable[..., ObjectPath], small: Path, pictures: Path, recipe: bs.Recipe, tmp_path: Path
+) -> None:
+    """With processes that load, and a cache: the weights are those of the pairs on the disk."""
+    from deblur_models.checkpoints.checkpoint import load_checkpoint
+    from deblur_models.config.configuration import load_configuration
+    from deblur_models.train import train
+
+    out = store()
+    bs.generate(few(pictures, recipe), str(out), workers=1)
+    tables: dict[str, Any] = {
+        "seed": 3,
+        "network": {"kind": "nafnet", "size": "tiny", "width": 4, "encoder_blocks": [1], "middle_blocks": 1,
+                    "decoder_blocks": [1]},
+        "loss": [{"kind": "charbonnier"}],
+        "stage": [{"steps": 4, "patch_px": 16, "batch": 4}],
+        "validation": {"photos": str(pictures), "recipe": "motion-only", "count": 2, "size_px": 32},
+    }  # fmt: skip
+    weights = []
+    for name, where, run in (("near", str(small), {}), ("far", str(out), {"cache": str(tmp_path / "c"), "workers": 2})):
+        made = {**tables, "data": {"pairs": {"pairs": where}}, "run": {"device": "cpu", "threads": 1, **run}}
+        train(load_configuration(made), tmp_path / name)
+        weights.append(load_checkpoint(tmp_path / name / "last").tensors)
+    assert weights[0].keys() == weights[1].keys()
+    assert all((weights[0][n] == weights[1][n]).all() for n in weights[0])
+    assert any(p.is_file() for p in (tmp_path / "c").rglob("*"))
+
+
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(
     store: Callable[..., ObjectPath], pictures: Path, tmp_path: Path
 ) -> None:
