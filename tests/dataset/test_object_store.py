@@ -6,6 +6,8 @@ import json
 import logging
 import multiprocessing
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -481,6 +483,36 @@ def test_worker_processes_of_a_loader(
         assert 'Start worker processes with multiprocessing_context="forkserver"' in said[0]
     else:
         assert said[0] == said[1] != ""
+
+
+@pytest.mark.slow
+def test_the_page_about_it(store: Callable[..., ObjectPath], port: int, pictures: Path, tmp_path: Path) -> None:
+    """Its commands and its code, with a bucket of the name that it has there."""
+    import boto3
+
+    store()
+    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket="bucket")
+    photos = ObjectPath.parse("s3://bucket/photos")
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).random((3, 330, 350)) * [[[0.2]], [[0.6]], [[1.0]]]
+        bs.write_picture(tmp_path / f"photos/{seed}.png", pixels)
+        (photos / f"{seed}.png").write((tmp_path / f"photos/{seed}.png").read_bytes())
+    (tmp_path / "web.urls").write_text("s3://bucket/photos/\n")
+    page = (Path(__file__).resolve().parents[2] / "docs/object-storage.md").read_text("utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks] == ["sh", "python", "sh"]
+    environment = os.environ | {"HOME": str(tmp_path)}
+    for language, text in blocks:
+        if language == "python":
+            commands = [
+                [sys.executable, "-c", f"import blursynth as bs\n{text}\nprint(pairs.batch([3, 1]).sharp.shape)"]
+            ]
+        else:
+            commands = [[sys.executable, "-m", *shlex.split(line)] for line in text.splitlines()]
+        for command in commands:
+            subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=200)
+    assert len(bs.open_dataset(tmp_path / "pairs")) == 16
+    assert [p for p in (tmp_path / ".cache/pairs").rglob("*") if p.is_file()]
 
 
 @pytest.mark.slow
