@@ -124,6 +124,8 @@ def check_listed(
     if missing or differ:
         file = Path(source_list.file).name
         lost = f"{len(missing)} missing: {_shown(missing)}" if missing else ""
+        if len(missing) == len(listed):  # most likely the wrong folder
+            lost = f"all are missing, such as {_shown(missing[:1])}"
         changed = f"{len(differ)} with another sha256 than listed: {_shown(differ)}" if differ else ""
         raise PictureError(
             f"Of the {len(listed)} pictures that {file} names for this data set, in {', '.join(map(str, places))}: "

@@ -85,6 +85,8 @@ def test_missing_and_changed_pictures_are_named_before_work_starts(
     assert "Of the 9 pictures that list.tsv names for this data set, in" in said
     assert "2 missing: sharp/2.png, sharp/7.png; 1 with another sha256 than listed: sharp/5.png." in said
     assert said.endswith("Get them with: get photos")
+    code, said = run("build", request_file, tmp_path / "out", "--sources", photos / "sharp")
+    assert (code, f"in {photos}/sharp: all are missing, such as sharp/0.png." in said) == (2, True)
     assert not (tmp_path / "out").exists()
     code, said = run("build", request_file, tmp_path / "out")
     assert code == 2
