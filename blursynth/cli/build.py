@@ -44,7 +44,7 @@ def command(
     any_environment: arguments.AnyEnvironment = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Make a data set that comes with the library, and check its digest."""
+    """Make a data set that comes with the library and check it."""
     from blursynth import dataset
 
     part, where = arguments.parse_range(shards), arguments.engine_of(engine, scheduler)

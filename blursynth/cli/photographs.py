@@ -23,7 +23,7 @@ def command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the photographs.")],
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Fetch the openly licensed photographs that blursynth build makes data sets of."""
+    """Fetch openly licensed photographs for blursynth build."""
     from blursynth.dataset.photographs import fetch_photographs, photographs_list
 
     with console.progress_bar("packages", quiet=quiet) as show:

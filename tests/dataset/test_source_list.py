@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import blursynth as bs
 from blursynth import dataset
 from blursynth.cli import app as cli
+from blursynth.cli.generate import interruptible
 from blursynth.dataset import DatasetRequest, dataset_names, generate, load_request
 from blursynth.dataset.photographs import photographs_list
 from blursynth.dataset.source_list import SourceList, read_source_list
@@ -141,6 +143,22 @@ def test_one_split_of_a_request(request_file: Path, photos: Path, tmp_path: Path
     code, said = run("build", request_file, tmp_path / "out", "--sources", photos, "--only", "test", "--dry-run")
     assert (code, "3 pairs of 32 px" in said, "6 pairs" in said) == (0, True, False)
     assert not (tmp_path / "out").exists()
+
+
+def test_stopped_splits_are_named(
+    request_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = load_request(request_file).replace(sources=photos)
+    generate(request, tmp_path / "out", workers=1, only="train", shards=(0, 2))
+    for out, said in (
+        (tmp_path / "out", f"{tmp_path}/out/train: 2 of 3 shards (4 of 6 pairs) are finished and kept. Resume with: the same command"),
+        (tmp_path / "new", "Stopped before anything was written."),
+    ):  # fmt: skip
+        with pytest.raises(typer.Exit), interruptible(out, request):
+            raise KeyboardInterrupt
+        told = " ".join(capsys.readouterr().err.split())
+        assert told.endswith(said)
+        assert "test" not in told.removeprefix(f"Stopped. {tmp_path}")
 
 
 @pytest.mark.parametrize(
