@@ -49,7 +49,7 @@ MADE = {
 }
 """A file that a page's blocks leave."""
 
-READERS = {"[network]": "load_configuration", "sources =": "load_request"}
+READERS = {"[network]": "load_configuration", "sources =": "load_request", "[source_list]": "load_request"}
 """What reads a TOML file in which these words are; others are recipes."""
 
 BEFORE = """

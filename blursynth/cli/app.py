@@ -19,6 +19,7 @@ from blursynth.cli import (
     inspect,
     kinds,
     laws,
+    photographs,
     preview,
     realism,
     recipes,
@@ -74,8 +75,8 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, fit, build, datasets, resume, verify, repair, export, report, inspect, replay, realism,
-    depth, kinds, recipes, schema, laws, warm,
+    preview, generate, apply, fit, build, datasets, photographs, resume, verify, repair, export, report, inspect,
+    replay, realism, depth, kinds, recipes, schema, laws, warm,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 

@@ -59,6 +59,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 Shards = Annotated[
     str | None, typer.Option("--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be made, its size and time, without writing anything.")
+]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where to make the shards.")]
 Scheduler = Annotated[
     str | None,

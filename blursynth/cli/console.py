@@ -274,6 +274,7 @@ _WORDS = {
     "compare": "comparing",
     "export": "writing",
     "report": "looking",
+    "fetch": "fetching",
 }
 
 

@@ -14,7 +14,7 @@ from blursynth.io.object_store import Place
 from blursynth.records.units import number
 
 if TYPE_CHECKING:
-    from blursynth.dataset import Plan, Report
+    from blursynth.dataset import DatasetRequest, Plan, Report
 
 EPILOG = """\b
 Examples:
@@ -50,9 +50,7 @@ def command(
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: arguments.Workers = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be made, its size and time, without writing anything.")
-    ] = False,
+    dry_run: arguments.DryRun = False,
     store: Annotated[
         str,
         typer.Option(
@@ -117,12 +115,9 @@ def command(
             min_source_detail=min_source_detail, downscale=downscale, shard_length=shard_length, codec=codec,
         )  # fmt: skip
     if dry_run:
-        for name, split in request.parts().items():
-            with console.progress_bar("samples", quiet=quiet) as show:
-                planned = dataset.plan(split, workers=workers, out=out / name, on_progress=show)
-            show_plan(planned, out / name)
+        show_plans(request, out, workers=workers, quiet=quiet)
         return
-    with interruptible(out), console.progress_bar("samples", out, quiet=quiet) as show:
+    with interruptible(out, request), console.progress_bar("samples", out, quiet=quiet) as show:
         report = dataset.generate(
             request, out, workers=workers, shards=part, engine=where, any_environment=any_environment, on_progress=show
         )
@@ -148,25 +143,40 @@ def _only_from_file(ctx: typer.Context, file: str) -> None:
 
 
 @contextmanager
-def interruptible(out: Place) -> Iterator[None]:
-    """After Ctrl-C, say what is kept and how to resume."""
+def interruptible(out: Place, request: DatasetRequest | None = None) -> Iterator[None]:
+    """After Ctrl-C, say what is kept and how to resume; of each split of a request that has some."""
     try:
         yield
     except KeyboardInterrupt:
         from blursynth.dataset.manifest import finished_shards
         from blursynth.dataset.schema import load_spec
 
-        text = "Stopped before anything was written."
-        if (out / "dataset.json").exists():
-            spec = load_spec(out)
-            done = [s for s in finished_shards(out) if s < spec.shards]
+        folders = [out / name if name else out for name in (request.parts() if request is not None else ("",))]
+        begun = [folder for folder in folders if (folder / "dataset.json").exists()]
+        if not begun:
+            console.echo("\nStopped before anything was written.", err=True)
+        for folder in begun:
+            spec = load_spec(folder)
+            done = [s for s in finished_shards(folder) if s < spec.shards]
             pairs = f"{sum(len(spec.range_of(s)) for s in done):,} of {spec.count:,} pairs"
-            text = (
-                f"Stopped. {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.\n"
-                f"Resume with: blursynth resume {out}"
-            )
-        console.echo(f"\n{text}", err=True)
+            stopped = "Stopped." if folder == out else f"Stopped. {folder}:"
+            console.echo(f"\n{stopped} {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.", err=True)
+        if begun:
+            again = f"blursynth resume {out}" if begun == [out] else "the same command"
+            console.echo(f"Resume with: {again}", err=True)
         raise typer.Exit(130) from None
+
+
+def show_plans(
+    request: DatasetRequest, out: Place, *, only: str | None = None, workers: int | None, quiet: bool
+) -> None:
+    """Show what would be made of a request, or of one of its splits."""
+    from blursynth import dataset
+
+    for name, split in request.parts(only).items():
+        with console.progress_bar("samples", quiet=quiet) as show:
+            planned = dataset.plan(split, workers=workers, out=out / name, on_progress=show)
+        show_plan(planned, out / name)
 
 
 def show_plan(plan: Plan, out: Place) -> None:

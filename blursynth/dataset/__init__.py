@@ -3,6 +3,8 @@
 ======================  =====================================================================
 ``request``             what to make: one record, in Python or in a file
 ``sources``             the source pictures
+``source_list``         those that a data set is made of, by name and sha256
+``photographs``         openly licensed ones that anybody can get
 ``schema``              ``dataset.json``: everything that decides the bytes
 ``render``              one sample, as a pure function of the specification
 ``shards``              one file of zarr's sharding codec
@@ -34,6 +36,7 @@ from blursynth.dataset.repair import Repair, repair
 from blursynth.dataset.report import report
 from blursynth.dataset.request import DatasetRequest, ExpectedDigest, Split, dataset_names, load_request
 from blursynth.dataset.samples import Sample, Samples, TensorPairs
+from blursynth.dataset.source_list import SourceList
 from blursynth.dataset.sources import Scan, Skipped, Source, scan_sources
 from blursynth.dataset.verify import Problem, Replay, Verification, replay, verify
 from blursynth.dataset.whole import PicturesReport, blur_pictures
@@ -62,6 +65,7 @@ __all__ = [
     "Scan",
     "Skipped",
     "Source",
+    "SourceList",
     "Split",
     "TensorPairs",
     "Unblurred",

@@ -31,7 +31,7 @@ from blursynth.dataset.files import (
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
-from blursynth.dataset.index import index_fits, passed_over_share, read_index, write_index
+from blursynth.dataset.index import content_digest, index_fits, passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import (
     finished_shards,
     manifest_path,
@@ -169,6 +169,8 @@ class Report:
         a limit.
     environment
         sha256 of the versions and the processor that the pixels depend on, as used in an expected digest.
+    checked
+        Number of samples whose draws were compared with an expected digest.
     splits
         For a request with splits, the report of each split by name. The other fields are then totals, in which the
         shards are numbered on from one split to the next; ``digest`` and ``passed_over`` are only those of the splits.
@@ -191,6 +193,7 @@ class Report:
     sources: int = 0
     passed_over: float | None = None
     environment: str = ""
+    checked: int = 0
     splits: dict[str, Report] = field(default_factory=dict)
 
     @property
@@ -227,7 +230,7 @@ def prepare(
 def _scan(request: DatasetRequest, workers: int, on_progress: OnProgress | None) -> Scan:
     return scan_sources(
         request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
-        linear=request.linear, downscale=request.downscale, licenses=request.licenses,
+        linear=request.linear, downscale=request.downscale, licenses=request.licenses, source_list=request.source_list,
         near_duplicates=request.near_duplicates, min_source_px=request.min_source_px,
         min_source_detail=request.min_source_detail, size_px=request.size_px, workers=workers, on_progress=on_progress,
     )  # fmt: skip
@@ -331,6 +334,7 @@ def generate(
     scan: Scan | None = None,
     workers: int | None = None,
     shards: tuple[int, int] | None = None,
+    only: str | None = None,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
     cache_bytes: int = CACHE_BYTES,
@@ -352,7 +356,9 @@ def generate(
         Number of processes; by default the number of cores. With 1, everything runs in this process.
     shards
         ``(a, b)``: make only the shards a <= s < b, for job arrays. The job that makes the last shard finishes the data
-        set.
+        set. Of a request with splits it needs ``only``.
+    only
+        Name of a split: it alone is made, in its folder ``out/NAME``. By default all are.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
@@ -378,21 +384,26 @@ def generate(
     workers = checked_workers(workers)
     work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     out = writable(out, work)
+    parts, wanted = request.parts(), request.parts(only)
     if not request.split:
         return _generate(*_looked(request, out, scan, work), shards, work)
-    if shards is not None or scan is not None:
+    if scan is not None or (shards is not None and only is None):
         name = "shards" if shards is not None else "scan"
         what: Message = (Argument(name), " cannot be given for a request with splits.")
-        raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
+        fix: Message = "Make its parts one by one."
+        if name == "shards":
+            fix = ("Name the split that is meant: ", Argument("only", next(iter(parts))), ".")
+        raise InvalidValueError(what, fix=fix, field=name)
     looked, whole = {}, None
-    for name, part in request.parts().items():
+    for name, part in parts.items():
         scan = None
         if part.share is not None:  # shares are of the same pictures, which are looked through once
             whole = whole or _scan(part, workers, on_progress)
             scan = whole.part(part.share, part.split_by)
         looked[name] = _looked(part, out / name, scan, work)
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
-    return _summed(out, {name: _generate(*one, shards, work) for name, one in looked.items()})
+    made = {name: _generate(*one, shards, work) for name, one in looked.items() if name in wanted}
+    return _summed(out, made)
 
 
 def _looked(
@@ -431,9 +442,11 @@ def _generate(
     kinds = tuple(dict.fromkeys(k for _, sampler in prepared.renderer.recipe.steps for k in sampler.kinds()))
     report = _run(out, begun, kinds, lambda: scan.roots, wanted, (), work)
     notes += report.notes
-    notes += _digest_notes(prepared.request, out, report.digest)
+    checked, differs = _check_digest(prepared.request, out, begun, report.digest)
+    notes += differs
     return replace(
         report,
+        checked=checked,
         skipped=scan.skipped,
         duplicates=scan.duplicates,
         notes=tuple(notes),
@@ -480,34 +493,46 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
         )
 
 
-def _digest_notes(request: DatasetRequest, out: Place, digest: Mapping[str, str]) -> list[str]:
-    """Compare a finished data set with the digest that its request expects."""
+def _check_digest(
+    request: DatasetRequest, out: Place, spec: Spec, digest: Mapping[str, str]
+) -> tuple[int, tuple[str, ...]]:
+    """Compare the samples whose digest the request expects, if all are made; returns their number, and notes."""
     expected = request.digest
-    if expected is None or not digest:
-        return []
+    if expected is None:
+        return 0, ()
+    of = ""
+    if expected.first is not None:
+        of = f" of its first {expected.first} samples"
+        needed = -(-expected.first // spec.shard_length)
+        if not digest and any(shard < needed for shard in missing_shards(out, spec)):
+            return 0, ()
+        digest = asdict(content_digest(out, spec, expected.first))
+    if not digest:
+        return 0, ()
+    checked = expected.first or spec.count
     fix = "Its sources, its recipe or the draws of this version differ from those that the digest was computed with."
     if digest["draws"] != expected.draws:
         raise DatasetError(
-            f"{out}: has the digest of draws {digest['draws']}, but its request expects {expected.draws}.",
+            f"{out}: has the digest of draws {digest['draws']}{of}, but its request expects {expected.draws}.",
             why="Draws are the same on every machine.",
             fix=fix,
             field="digest.draws",
             value=digest["draws"],
         )
     if expected.pixels in (None, digest["pixels"]):
-        return []
+        return checked, ()
     if expected.environment == environment_sha256():
         raise DatasetError(
-            f"{out}: has the digest of pixels {digest['pixels']}, but its request expects {expected.pixels}.",
+            f"{out}: has the digest of pixels {digest['pixels']}{of}, but its request expects {expected.pixels}.",
             why="In the same environment, pixels must be the same.",
             fix=fix,
             field="digest.pixels",
             value=digest["pixels"],
         )
-    return [
+    return checked, (
         "the draws match the expected digest; the digest of pixels differs, which is normal with other versions or on "
-        "another kind of processor"
-    ]
+        "another kind of processor",
+    )
 
 
 def _summed(out: Place, reports: dict[str, Report]) -> Report:
@@ -530,6 +555,7 @@ def _summed(out: Place, reports: dict[str, Report]) -> Report:
         ignored=dict(sum((Counter(r.ignored) for r in all_), Counter())),
         sources=sum(r.sources for r in all_),
         environment=environment_sha256(),
+        checked=sum(r.checked for r in all_),
         splits=reports,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 from blursynth.dataset.card import write_card
 from blursynth.dataset.files import JSON_BYTES, Sha256, canonical, read_sealed, sealed, sha256_hex, write_atomically
@@ -57,13 +58,15 @@ class Index:
         return sealed(asdict(self))
 
 
-def content_digest(out: Place, spec: Spec) -> Digest:
-    """The digests of pixels and draws, from the records."""
+def content_digest(out: Place, spec: Spec, first: int | None = None) -> Digest:
+    """The digests of pixels and draws, from the records: of the first so many samples, or of all."""
     pixels, draws = hashlib.sha256(), hashlib.sha256()
     names = [a.name for a in spec.arrays]
-    for shard in range(spec.shards):
+    left = spec.count if first is None else first
+    for shard in range(-(-left // spec.shard_length)):
         try:
-            for record in RecordReader(out, shard, spec.range_of(shard)).read_all():
+            for record in islice(RecordReader(out, shard, spec.range_of(shard)).read_all(), left):
+                left -= 1
                 hashes = record.pop("sha256")
                 for name in names:
                     pixels.update(bytes.fromhex(hashes[name]))

@@ -27,7 +27,7 @@ from blursynth.io.containers import columns_of, exists, is_member, member_size, 
 from blursynth.records.text import printable
 from blursynth.records.toml import read_text
 
-__all__ = ["Licenses", "Rights", "rights_in_container"]
+__all__ = ["Licenses", "Rights", "rights_in_container", "rights_of", "rows_of"]
 
 FIELDS = ("license", "attribution", "url")
 _ALIASES = {"author": "attribution"}
@@ -67,7 +67,7 @@ class Licenses:
         self._exact: dict[str, Rights] = {}
         self._patterns: list[tuple[str, re.Pattern[str], Rights]] = []
         self._used: set[str] = set()
-        for where, row in _rows(path):
+        for where, row in rows_of(path):
             try:
                 name, rights = _entry(row)
             except ValueError as error:
@@ -101,17 +101,18 @@ def _wrong(what: str) -> InvalidValueError:
     return InvalidValueError(what, fix=fix, field="licenses")
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """The rows of a list, and where each stands."""
+def rows_of(path: Path) -> Iterator[tuple[str, Any]]:
+    """The rows of a .csv, .tsv or .json list, and where each stands."""
     text = read_text(path, error=InvalidValueError)
-    if path.suffix.lower() == ".csv":
-        lines = csv.DictReader(text.splitlines(), strict=True)
+    if (suffix := path.suffix.lower()) in (".csv", ".tsv"):
+        delimiter = "," if suffix == ".csv" else "\t"
+        lines = csv.DictReader(text.removeprefix("# ").splitlines(), delimiter=delimiter, strict=True)
         try:
             for row in lines:
                 yield f"line {lines.line_num}", row
         except csv.Error as error:
             raise _wrong(f"{path}: line {lines.line_num}: {error}.") from None
-    elif path.suffix.lower() == ".json":
+    elif suffix == ".json":
         try:
             rows = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -120,7 +121,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
             raise _wrong(f"{path}: holds no list.")
         yield from ((f"entry {number}", row) for number, row in enumerate(rows, 1))
     else:
-        raise _wrong(f"{path}: a list of licenses must be a .csv or .json file.")
+        raise _wrong(f"{path}: must be a .csv, .tsv or .json file.")
 
 
 def _entry(row: Any) -> tuple[str, Rights]:
@@ -135,10 +136,11 @@ def _entry(row: Any) -> tuple[str, Rights]:
     name = row.get("name")
     if not isinstance(name, str) or not name.strip():
         raise ValueError("has no name")
-    return name.strip().removeprefix("./"), _rights(row)
+    return name.strip().removeprefix("./"), rights_of(row)
 
 
-def _rights(values: Mapping[str, Any]) -> Rights:
+def rights_of(values: Mapping[str, Any]) -> Rights:
+    """The license, attribution and url among the values of a row; a ValueError says what is wrong with them."""
     found: dict[str, str] = {}
     for key, value in values.items():
         field = _ALIASES.get(key, key)
@@ -168,6 +170,6 @@ def rights_in_container(path: Path) -> Rights:
             stated = json.loads(read_file(beside))
             if not isinstance(stated, dict):
                 raise ValueError("holds no object")
-        return _rights(stated)
+        return rights_of(stated)
     except (ValueError, RecursionError) as error:
         raise PictureError(f"what {beside.name} or its row states is not usable ({error}).", place=str(path)) from None

@@ -36,6 +36,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 from blursynth.dataset.bundled import BUNDLED_PREFIX
 from blursynth.dataset.files import Sha256
 from blursynth.dataset.shards import Codec
+from blursynth.dataset.source_list import SourceList
 from blursynth.errors import MISSING, Argument, InvalidValueError, did_you_mean
 from blursynth.io.depth import DepthFormat
 from blursynth.io.downscale import FACTORS
@@ -100,11 +101,15 @@ class ExpectedDigest(Record):
     environment
         sha256 of the environment in which ``pixels`` was computed, as in ``Report.environment``. In this environment,
         different pixels are an error; elsewhere they only give a note.
+    first
+        The digests are those of the first so many samples, which take minutes where all take hours. A sample does not
+        depend on the number of samples. None: of all.
     """
 
     draws: Sha256
     pixels: Sha256 | None = None
     environment: Sha256 | None = None
+    first: Annotated[int, Field(ge=1)] | None = None
 
 
 class Split(Record):
@@ -180,6 +185,11 @@ class DatasetRequest(Record):
         records of samples and into the card (:mod:`blursynth.dataset.licenses`). Names in it that apply to no picture,
         and pictures without a license, are logged as warnings. Without it, those that a Parquet file or WebDataset or
         a picture's EXIF data state.
+    source_list
+        A list of the pictures to use, with the sha256 of each (:class:`~blursynth.dataset.source_list.SourceList`):
+        ``{file = "list.csv", names = "sharp/*", command = "the command that gets them"}``. One that is missing or has
+        another content is an error before work starts; others are not used. Licenses in it go into records, as those of
+        ``licenses`` do.
     near_duplicates
         What becomes of pictures that look alike, such as resized copies and bursts (at most 6 of 64 bits of their
         :func:`~blursynth.io.perceptual_hash.perceptual_hash` differ): ``"keep"`` does not look for them, ``"report"``
@@ -246,6 +256,7 @@ class DatasetRequest(Record):
     labels: Annotated[str | None, _TEXT] = None
     linear: bool = False
     licenses: Annotated[str | None, _TEXT] = None
+    source_list: SourceList | None = None
     near_duplicates: Literal["keep", "report", "skip"] = "keep"
     min_source_px: int = Field(default=1, ge=1, lt=2**31, description="least side of a source in px")
     min_source_detail: float | None = Field(
@@ -263,7 +274,8 @@ class DatasetRequest(Record):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        if not self.sources and not (self.split and all(split.sources for split in self.split)):
+        own = [split.name for split in self.split if split.sources is not None]
+        if not self.sources and self.source_list is None and not (self.split and len(own) == len(self.split)):
             raise InvalidValueError(
                 (Argument("sources"), ": there are none."),
                 fix="Give a folder, a glob, a picture or a list of these.",
@@ -285,6 +297,12 @@ class DatasetRequest(Record):
                 field="depth_format",
                 value=self.depth_format,
             )
+        if self.source_list is not None and own:
+            fix = "Give shares of the listed pictures, or a request for each."
+            raise _invalid("source_list", "cannot be given together with splits that have sources", own[0], fix=fix)
+        for digest, count in ((self.digest, self.count), *((split.digest, split.count) for split in self.split)):
+            if digest is not None and count is not None and (digest.first or 0) > count:
+                raise _invalid("digest.first", f"must be at most the count, {count}", digest.first)
         names = [split.name for split in self.split]
         for name in names:
             if not _NAME.fullmatch(name) or names.count(name) > 1:
@@ -314,8 +332,12 @@ class DatasetRequest(Record):
             raise _invalid("changes", "applies only to recipes given by name", self.changes, fix="Change the Recipe.")
         return self.recipe
 
-    def parts(self) -> dict[str, DatasetRequest]:
-        """The request of each split by name; a request without splits itself under an empty name."""
+    def parts(self, only: str | None = None) -> dict[str, DatasetRequest]:
+        """The request of each split by name, or of one; a request without splits itself under an empty name."""
+        if only is not None and only not in (names := [split.name for split in self.split]):
+            what = f": there is no split {only!r}." if names else f": this request has no splits, got {only!r}."
+            fix = did_you_mean(only, names) if names else ""
+            raise InvalidValueError((Argument("only"), what), fix=fix, field="only", value=only)
         if not self.split:
             return {"": self}
         parts, first = {}, 0.0
@@ -334,7 +356,23 @@ class DatasetRequest(Record):
                 seed=self.seed + number if split.seed is None else split.seed,
                 **share,
             )
-        return parts
+        return parts if only is None else {only: parts[only]}
+
+    def beginning(self, count: int) -> DatasetRequest:
+        """The request for the first ``count`` samples, of each split if there are some.
+
+        Expected digests stay where they are of no more samples.
+        """
+
+        def cut(part: DatasetRequest | Split) -> dict[str, Any]:
+            if part.count is not None and count >= part.count:
+                return {}
+            held = part.digest is not None and part.digest.first is not None and part.digest.first <= count
+            return {"count": count, "digest": part.digest if held else None}
+
+        if self.split:
+            return self.replace(split=tuple(split.replace(**cut(split)) for split in self.split))
+        return self.replace(**cut(self))
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """Fields that differ from their defaults, as plain values as in JSON."""
@@ -353,7 +391,7 @@ def _invalid(name: str, must: str, value: Any = MISSING, **more: Any) -> Invalid
     return InvalidValueError((Argument(name), f" {must}{got}."), field=name, value=value, **more)
 
 
-def _folder() -> Path:
+def shipped_folder() -> Path:
     """Folder of the requests that come with the library: in the wheel, or in the checkout that it runs from."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "datasets"
@@ -362,7 +400,7 @@ def _folder() -> Path:
 
 def dataset_names() -> tuple[str, ...]:
     """Names of the data sets whose requests come with the library."""
-    return tuple(sorted(path.parent.name for path in _folder().glob("*/dataset.toml")))
+    return tuple(sorted(path.parent.name for path in shipped_folder().glob("*/dataset.toml")))
 
 
 def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None) -> DatasetRequest:
@@ -387,7 +425,7 @@ def load_request(source: str | Path, *, changes: Mapping[str, Any] | None = None
         if source not in names:
             fix = f"{did_you_mean(source, names)} The name of your own file must end in .toml."
             raise InvalidValueError(f"There is no data set {source!r}.", fix=fix, field="source", value=source)
-        source = _folder() / source / "dataset.toml"
+        source = shipped_folder() / source / "dataset.toml"
     tables = _FILES.read(source)
     if changes:
         dotted = {re.sub(r"^recipe\.", "changes.", name): value for name, value in changes.items()}
@@ -416,6 +454,8 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     if isinstance(recipe := found.get("recipe"), str) and recipe.endswith(".toml"):
         found["recipe"] = from_here(recipe)
+    if isinstance(listed := found.get("source_list"), dict) and isinstance(listed.get("file"), str):
+        found["source_list"] = {**listed, "file": from_here(listed["file"])}
     if isinstance(splits := found.get("split"), list):
         found["split"] = [_located(split, folder) if isinstance(split, dict) else split for split in splits]
     return found

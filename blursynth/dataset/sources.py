@@ -22,6 +22,7 @@ from blursynth.dataset.detail import sharpest_detail
 from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
 from blursynth.dataset.near_duplicates import groups_of, linked, near_groups
 from blursynth.dataset.progress import OnProgress, Progress
+from blursynth.dataset.source_list import Listed, SourceList, check_listed, read_source_list
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.frame import Encoding
 from blursynth.io.containers import CONTAINER_SUFFIXES, exists, split
@@ -227,6 +228,7 @@ def scan_sources(
     linear: bool = False,
     downscale: int = 1,
     licenses: str | Path | None = None,
+    source_list: SourceList | None = None,
     near_duplicates: NearDuplicates = "keep",
     min_source_px: int = 1,
     min_source_detail: float | None = None,
@@ -240,7 +242,7 @@ def scan_sources(
     ----------
     sources, depth, depth_format, labels, linear, downscale, licenses, near_duplicates, min_source_px
         As in a :class:`~blursynth.dataset.DatasetRequest`.
-    min_source_detail
+    source_list, min_source_detail
         As in a :class:`~blursynth.dataset.DatasetRequest`, too.
     size_px
         Pictures that are smaller than this after downscaling are skipped.
@@ -250,7 +252,8 @@ def scan_sources(
     Raises
     ------
     PictureError
-        A given path does not exist, or no input is usable; the message says why inputs were skipped.
+        A given path does not exist, a listed picture is missing or has changed, or no input is usable; the message says
+        which and why.
     InvalidValueError
         ``linear`` is given and no picture has 16 bits.
 
@@ -262,11 +265,19 @@ def scan_sources(
     """
     given = with_bundled([sources] if isinstance(sources, str | Path) else sources)
     check_factor(downscale, name="downscale", least=1)
+    if not given and source_list is not None:
+        count = len(read_source_list(source_list))
+        raise InvalidValueError(
+            (Argument("sources"), f" is missing: this data set is made of {count} pictures that do not come with it."),
+            fix=(f"{source_list.how_to_get()}, and give their folder: ", Argument("sources", "FOLDER"), "."),
+            field="sources",
+        )
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
         raise InvalidValueError("depth_format is given without depth.", fix="Also give the folder of the depth maps.")
     rights = None if licenses is None else Licenses(expanded(licenses))
+    listed = {} if source_list is None else read_source_list(source_list)
     named, roots, inside = _named(given)
     ignored = total(found.endings for _, found in inside)
     skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
@@ -278,6 +289,12 @@ def scan_sources(
             f"No pictures in {', '.join(str(g) for g in given)}.{others}",
             fix="Check these files." if skipped else f"Known formats: {known}.",
         )
+    notes: tuple[str, ...] = ()
+    workers = workers or available_cores()
+    if source_list is not None:
+        named, notes = check_listed(
+            source_list, listed, named, lambda name: source_path(name, roots), places=given, workers=workers
+        )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}
     for key, given_maps, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
@@ -286,9 +303,8 @@ def scan_sources(
             roots[key] = str(maps[key].folder)
             skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
-    workers = workers or available_cores()
     look = _Look(
-        size_px, maps, form, linear, downscale, _share_of_memory(workers), rights, near_duplicates != "keep",
+        size_px, maps, form, linear, downscale, _share_of_memory(workers), rights, listed, near_duplicates != "keep",
         min_source_px, min_source_detail,
     )  # fmt: skip
     last = 0.0
@@ -330,7 +346,7 @@ def scan_sources(
     ordered = tuple(first[key] for key in sorted(first))
     if rights is not None:
         _warn_of_licenses(rights, ordered)
-    notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
+    notes = (*notes, *(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
     hashes = {source.sha256: look.hashes[source.sha256] for source in ordered} if look.hashed else {}
     scan = Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored, hashes)
     return _without_near(scan, skip=near_duplicates == "skip") if look.hashed else scan
@@ -517,6 +533,7 @@ class _Look:
     downscale: int
     most_bytes: int
     rights: Licenses | None
+    listed: Mapping[str, Listed]
     hashed: bool
     min_source_px: int
     min_source_detail: float | None
@@ -548,7 +565,9 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
                 return _skipped(name, f"its sharpest part has a detail of {detail:.1f}, less than {enough:g}")
         if look.hashed:
             look.hashes[digest] = perceptual_hash(pixels)
-        rights = (look.rights.of(name) if look.rights else Rights()).or_else(rights_in_container(path))
+        rights = look.rights.of(name) if look.rights else Rights()
+        rights = rights.or_else(look.listed[name].rights) if name in look.listed else rights
+        rights = rights.or_else(rights_in_container(path))
         source = Source(
             name, digest, info.height, info.width, depth, rights.license or info.license, info.icc_profile,
             encoding=encoding, attribution=rights.attribution, url=rights.url,

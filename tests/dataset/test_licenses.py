@@ -80,7 +80,7 @@ def test_order_of_names_and_patterns(tmp_path: Path) -> None:
         ("a.json", '["CC0"]', "entry 1: is no object"),
         ("a.json", '[{"name": "a", "license": 3}]', "license is no text"),
         ("a.json", "[" * 100_000, "is not JSON"),
-        ("a.txt", "a CC0", "must be a .csv or .json file"),
+        ("a.txt", "a CC0", "must be a .csv, .tsv or .json file"),
     ],
 )
 def test_lists_that_are_wrong(tmp_path: Path, pictures: Path, name: str, text: str, words: str) -> None:
