@@ -25,7 +25,7 @@ from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.source_list import Listed, SourceList, check_listed, read_source_list
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.frame import Encoding
-from blursynth.io.containers import CONTAINER_SUFFIXES, exists, split
+from blursynth.io.containers import CONTAINER_SUFFIXES, PACKED_SUFFIXES, exists, split
 from blursynth.io.decoders import LARGEST_DECODED_BYTES
 from blursynth.io.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.io.downscale import check_factor
@@ -643,7 +643,7 @@ def _named(
             if not found:
                 raise PictureError(f"{entry}: no file matches.", fix="Quote the pattern and check the path.")
             for match in found:
-                if match.is_dir() or match.suffix.lower() in (*PICTURE_SUFFIXES, *CONTAINER_SUFFIXES):
+                if match.is_dir() or match.suffix.lower() in (*PICTURE_SUFFIXES, *PACKED_SUFFIXES):
                     add(match.resolve())
         else:
             raise PictureError(f"{entry}: there is no such file or folder.", fix="Check the path.")

@@ -21,6 +21,7 @@ from blursynth.io.url_lists import UrlList, read_urls
 
 __all__ = [
     "CONTAINER_SUFFIXES",
+    "PACKED_SUFFIXES",
     "Members",
     "columns_of",
     "exists",
@@ -32,7 +33,9 @@ __all__ = [
     "split",
 ]
 
-CONTAINER_SUFFIXES = (".tar", ".parquet", ".urls")
+PACKED_SUFFIXES = (".tar", ".parquet")
+CONTAINER_SUFFIXES = (*PACKED_SUFFIXES, ".urls")
+"""Lists of URLs are used only where they are named: one that lies in somebody's folder must not cause requests."""
 
 LARGEST_MEMBER_BYTES = 512 << 20  # members are read as a whole before they are decoded
 GROUPS_BYTES = 256 << 20  # row groups that one process keeps; the latest in any case

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, StoreError
-from blursynth.io.containers import CONTAINER_SUFFIXES, list_members, member_size, split
+from blursynth.io.containers import PACKED_SUFFIXES, list_members, member_size, split
 from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
@@ -191,8 +191,8 @@ def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
 
 def walk_with_containers(folder: Path, suffixes: Sequence[str]) -> Inside:
     """As :func:`walk`, and into the .tar and .parquet files that are found, as if these were folders."""
-    found = walk(folder, (*suffixes, *CONTAINER_SUFFIXES))
-    containers = [name for name in found.names if name.lower().endswith(CONTAINER_SUFFIXES)]
+    found = walk(folder, (*suffixes, *PACKED_SUFFIXES))
+    containers = [name for name in found.names if name.lower().endswith(PACKED_SUFFIXES)]
     if not containers:
         return found
     names, left_out, endings = list[str](), list(found.left_out), Counter(found.endings)

@@ -417,6 +417,14 @@ def test_pictures_from_a_list_of_urls(
     assert bs.verify(tmp_path / "listed", replay=3).ok
     listed.write_text(f"{lines}{photos}/none.png\n")
     assert {s.name.rpartition("/")[2] for s in dataset.scan_sources(listed).skipped} == {"photo0.png", "none.png"}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/photo.png").write_bytes((pictures / "photo0.png").read_bytes())
+    listed.rename(tmp_path / "folder/web.urls")  # one that lies there is not followed
+    proxy: Proxy = store.proxy  # type: ignore[attr-defined]
+    before = proxy.seen.total()
+    for sources in (tmp_path / "folder", tmp_path / "folder/*"):
+        assert [s.name for s in dataset.scan_sources(sources).usable] == ["photo.png"]
+    assert proxy.seen.total() == before
 
 
 @pytest.mark.usefixtures("impatient")
