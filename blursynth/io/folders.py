@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.io.containers import PACKED_SUFFIXES, list_members, member_size, split
@@ -273,6 +272,8 @@ def as_place(name: str | Path | ObjectPath) -> Place:
     if not isinstance(name, str) or re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is None:
         return expanded(name)
     if name.startswith("file://"):
+        from urllib.request import url2pathname  # takes as long to import as all else here
+
         return Path(url2pathname(unquote(urlsplit(name).path)))
     return ObjectPath.parse(name)
 
