@@ -15,6 +15,7 @@
 ``order``               in which order they are read for training
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
+``import_pairs``        public sets of real pairs cut into data sets (``public_sets``, ``cut``)
 ``export``              the pairs of one in layouts that other code reads
 ``report``              a page about one
 ``whole``               whole photographs as two folders of files, sharp and blurred
@@ -23,6 +24,7 @@
 
 from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
+from blursynth.dataset.import_pairs import import_pairs
 from blursynth.dataset.mixture import Mixture
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.order import BatchOrder, WindowOrder
@@ -69,6 +71,7 @@ __all__ = [
     "export",
     "finalize",
     "generate",
+    "import_pairs",
     "load_request",
     "open_dataset",
     "plan",
