@@ -188,7 +188,8 @@ def _found(chosen: PublicSet, folder: str | Path, split: str) -> FoundPairs:
         raise
     if found.alone:
         raise DatasetError(
-            f"{found.folder}: {len(found.alone)} sharp pictures have no blurred one, such as {found.alone[0]}.",
+            f"{found.folder}: {len(found.alone)} sharp "
+            f"{'pictures have' if found.alone[1:] else 'picture has'} no blurred one, such as {found.alone[0]}.",
             why="A set is imported as a whole.",
             fix="Was the archive unpacked completely?",
         )
@@ -248,10 +249,10 @@ def _check(pairs: list[Source], wrong: list[Skipped], size_px: int) -> None:
         )
     depths = Counter(pair.bit_depth for pair in pairs)
     if len(depths) > 1:
-        few = min(depths, key=lambda bits: (depths[bits], bits))
+        few = min(depths, key=lambda bits: (depths[bits], -bits))
         rare = [pair for pair in pairs if pair.bit_depth == few]
         raise PictureError(
-            f"{len(rare)} of {len(pairs)} pairs have {few} bits, such as {rare[0].name}, and the others have not.",
+            f"{len(rare)} of {len(pairs)} pairs have {few} bits, such as {rare[0].name}, and the others {24 - few}.",
             why="One array cannot hold both.",
             fix="Import them from two folders.",
         )

@@ -1,6 +1,7 @@
 """Public sets of real pairs, by name: where their pictures lie, whose they are, and under which license.
 
-Licenses are those that the authors state at ``url`` (looked up in 2026); ``NOT_STATED`` where they state none.
+Licenses are those that the authors of a set state: RealBlur's and RSBlur's in their repositories, GoPro's and REDS's on
+their pages, as quoted by others. Where none was found, they are ``NOT_STATED``.
 """
 
 from __future__ import annotations
