@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from blursynth.dataset.cache import ObjectCache
     from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
+    from blursynth.dataset.import_pairs import import_pairs
     from blursynth.dataset.mixture import Mixture
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.order import BatchOrder
@@ -132,6 +133,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "verify",
     "repair",
     "replay",
+    "import_pairs",
     "export",
     "report",
     "Dataset",
@@ -159,6 +161,7 @@ _NAMES_OF = {
     "dataset.cache": "ObjectCache",
     "dataset.export": "export",
     "dataset.generate": "generate plan resume",
+    "dataset.import_pairs": "import_pairs",
     "dataset.mixture": "Mixture",
     "dataset.online": "OnlineDataset",
     "dataset.order": "BatchOrder",

@@ -18,6 +18,7 @@
 ``online``              samples made on the fly
 ``samples``             the samples that both of these return
 ``ObjectCache``         what was read from object storage, on the local disk
+``import_pairs``        public sets of real pairs cut into data sets (``public_sets``, ``cut``)
 ``export``              the pairs of one in layouts that other code reads
 ``report``              a page about one
 ``whole``               whole photographs as two folders of files, sharp and blurred
@@ -27,6 +28,7 @@
 from blursynth.dataset.cache import ObjectCache
 from blursynth.dataset.export import Export, ExportFormat, export
 from blursynth.dataset.generate import Plan, Report, finalize, generate, plan, resume
+from blursynth.dataset.import_pairs import import_pairs
 from blursynth.dataset.mixture import Mixture
 from blursynth.dataset.online import OnlineDataset, Unblurred
 from blursynth.dataset.order import BatchOrder, WindowOrder
@@ -76,6 +78,7 @@ __all__ = [
     "export",
     "finalize",
     "generate",
+    "import_pairs",
     "load_request",
     "open_dataset",
     "plan",

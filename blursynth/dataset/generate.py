@@ -20,6 +20,7 @@ from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
 from blursynth.dataset.copies import keep_copies
+from blursynth.dataset.cut import PairCutter
 from blursynth.dataset.engine import Engine, make_engine, start_early
 from blursynth.dataset.files import (
     disk_error,
@@ -77,6 +78,15 @@ class Prepared:
     scan: Scan
     spec: Spec
     renderer: Renderer
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPairs:
+    """The same of real pairs, which are imported."""
+
+    scan: Scan
+    spec: Spec
+    renderer: PairCutter
 
 
 @dataclass(frozen=True)
@@ -293,7 +303,7 @@ def plan(
     return replace(planned, passed_over=passed_over)
 
 
-def _planned(prepared: Prepared, workers: int, out: Place | None, trials: int) -> Plan:
+def _planned(prepared: Prepared | PreparedPairs, workers: int, out: Place | None, trials: int) -> Plan:
     spec, renderer = prepared.spec, prepared.renderer
     trials = min(trials, spec.count)
     reach = stored = raw = 0
@@ -386,7 +396,7 @@ def generate(
     out = writable(out, work)
     parts, wanted = request.parts(), request.parts(only)
     if not request.split:
-        return _generate(*_looked(request, out, scan, work), shards, work)
+        return make(*_looked(request, out, scan, work), shards, work)
     if scan is not None or (shards is not None and only is None):
         name = "shards" if shards is not None else "scan"
         what: Message = (Argument(name), " cannot be given for a request with splits.")
@@ -402,7 +412,7 @@ def generate(
             scan = whole.part(part.share, part.split_by)
         looked[name] = _looked(part, out / name, scan, work)
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
-    made = {name: _generate(*one, shards, work) for name, one in looked.items() if name in wanted}
+    made = {name: make(*one, shards, work) for name, one in looked.items() if name in wanted}
     return _summed(out, made)
 
 
@@ -411,16 +421,20 @@ def _looked(
 ) -> tuple[Prepared, Place, DatasetError | None]:
     """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
-    begun, damage = _begun(out)
+    length, damage = begun_in(out)
     if request.shard_length is None:
-        length = begun.shard_length if begun is not None else _shard_length(out)
         request = request.replace(shard_length=length)
     return prepare(request, scan=scan, workers=work.workers, on_progress=work.on_progress), out, damage
 
 
-def _generate(
-    prepared: Prepared, out: Place, damage: DatasetError | None, shards: tuple[int, int] | None, work: Work
+def make(
+    prepared: Prepared | PreparedPairs,
+    out: Place,
+    damage: DatasetError | None,
+    shards: tuple[int, int] | None,
+    work: Work,
 ) -> Report:
+    """Make, or go on with, a data set whose pictures were scanned; ``damage`` is that of its description."""
     spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
     notes = list(scan.notes)
@@ -431,7 +445,8 @@ def _generate(
         begun = load_spec(out)
     else:
         start_early(work.engine, work.workers, len(wanted))
-        check_draws(prepared)
+        if isinstance(prepared, Prepared):
+            check_draws(prepared)
         _check_room(prepared, work.workers, out, wanted)
         begun = _begin(out, prepared)
     if begun.sha256() != spec.sha256():
@@ -439,11 +454,14 @@ def _generate(
     _write_beside(out, prepared)
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
-    kinds = tuple(dict.fromkeys(k for _, sampler in prepared.renderer.recipe.steps for k in sampler.kinds()))
+    steps = prepared.renderer.recipe.steps if isinstance(prepared, Prepared) else ()
+    kinds = tuple(dict.fromkeys(k for _, sampler in steps for k in sampler.kinds()))
     report = _run(out, begun, kinds, lambda: scan.roots, wanted, (), work)
     notes += report.notes
-    checked, differs = _check_digest(prepared.request, out, begun, report.digest)
-    notes += differs
+    checked = 0
+    if isinstance(prepared, Prepared):
+        checked, differs = _check_digest(prepared.request, out, begun, report.digest)
+        notes += differs
     return replace(
         report,
         checked=checked,
@@ -782,6 +800,12 @@ def _tell(work: Work, done: int, total: int, note: str = "") -> None:
         work.on_progress(Progress("generate", done, total, note=note))
 
 
+def begun_in(out: Place) -> tuple[int | None, DatasetError | None]:
+    """Samples of a full shard of the data set in ``out``, None if it is new; and any damage to its description."""
+    begun, damage = _begun(out)
+    return begun.shard_length if begun is not None else _shard_length(out), damage
+
+
 def _begun(out: Place) -> tuple[Spec | None, DatasetError | None]:
     """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
     refuse_links(out)
@@ -862,7 +886,7 @@ def unrecovered(out: Place, damage: DatasetError) -> DatasetError:
     )
 
 
-def _begin(out: Place, prepared: Prepared) -> Spec:
+def _begin(out: Place, prepared: Prepared | PreparedPairs) -> Spec:
     """Write the constant files, ``dataset.json`` last, so that its existence implies that of the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -873,7 +897,7 @@ def _begin(out: Place, prepared: Prepared) -> Spec:
     return load_spec(out)  # if two start at the same time, that of the first
 
 
-def _write_beside(out: Place, prepared: Prepared) -> None:
+def _write_beside(out: Place, prepared: Prepared | PreparedPairs) -> None:
     """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
     save_assets(prepared.spec.recipe, out)
     if not _skipped_is_ours(out):
@@ -936,7 +960,7 @@ def check_draws(prepared: Prepared) -> float | None:
     return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
-def _check_room(prepared: Prepared, workers: int, out: Place, wanted: range) -> None:
+def _check_room(prepared: Prepared | PreparedPairs, workers: int, out: Place, wanted: range) -> None:
     """Refuse a data set that will not fit: make a few samples; if the raw size does not fit, estimate the real one."""
     spec, free = prepared.spec, _free(out)
     if free is None:

@@ -86,9 +86,9 @@ class Dataset(Samples):
         return self.spec.count
 
     @cached_property
-    def recipe(self) -> Recipe:
-        """The recipe that the data set was made with."""
-        return Recipe.from_dict(self.spec.recipe, self.kinds, name=self.spec.recipe_name)
+    def recipe(self) -> Recipe | None:
+        """The recipe that the data set was made with; None: its pairs are real."""
+        return None if self.spec.is_real else Recipe.from_dict(self.spec.recipe, self.kinds, name=self.spec.recipe_name)
 
     @property
     def finished(self) -> bool:

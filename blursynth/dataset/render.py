@@ -26,7 +26,6 @@ from blursynth.errors import (
     InvalidValueError,
     PictureError,
     RecipeError,
-    StoreError,
 )
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
@@ -37,7 +36,7 @@ from blursynth.recipe.recipe import Recipe
 from blursynth.records.streams import Stream, shuffled_place
 from blursynth.records.text import path_of
 
-__all__ = ["Placement", "Renderer", "Window", "values_of"]
+__all__ = ["Placement", "Renderer", "Window", "read_unchanged", "values_of"]
 
 ATTEMPTS = 32  # attempts to choose another source or window before giving up
 WINDOWS = 16  # of one source that are checked for detail before another source is taken
@@ -353,14 +352,14 @@ class Renderer:
         size = about.height, about.width
         self._make_room(DECODING_BYTES * about.height * about.width * about.bit_depth // 8)
         picture = _Picture(
-            codes=self._read(
+            codes=read_unchanged(
                 f"Source {about.name}",
                 "picture",
                 source_path(about.name, self.roots),
                 about.sha256,
                 lambda path: _pixels(path, about, self.spec.downscale),
             ),
-            depth_m=self._read(
+            depth_m=read_unchanged(
                 f"Depth {about.depth}",
                 "depth map",
                 self._map_path(about.depth, DEPTH_ROOT),
@@ -369,7 +368,7 @@ class Renderer:
             )
             if about.depth
             else None,
-            labels=self._read(
+            labels=read_unchanged(
                 f"Labels {about.labels}",
                 "label map",
                 self._map_path(about.labels, LABELS_ROOT),
@@ -401,26 +400,6 @@ class Renderer:
             )
         return Path(self.roots[root], path_of(name))
 
-    def _read(
-        self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]
-    ) -> NDArray[Any]:
-        """The array of a file, which must not have changed since the scan."""
-        try:
-            if file_sha256(path) != sha256:
-                raise DatasetError(
-                    f"{path}: is not the {what} that was scanned (its sha256 differs).",
-                    why=f"Samples of a changed {what} would not belong to this data set.",
-                    fix=f"Restore the {what}, or make a new data set.",
-                )
-            return np.ascontiguousarray(read(path))
-        except PictureError as error:
-            raise error.at(name, DatasetError) from None
-        except (DatasetError, StoreError):
-            raise
-        except OSError as error:
-            reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
-            raise DatasetError(reason, place=name, fix=fix) from None
-
     def _stored(self, frame: Frame) -> NDArray[Any]:
         """``[H, W, 3]`` as it lies on the disk: 8 or 16-bit codes of display pictures, float32 of linear ones."""
         require_shape(frame, self.spec.size_px, self.spec.size_px)
@@ -445,6 +424,25 @@ class Renderer:
                 ),
             )
         return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
+
+
+def read_unchanged(name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
+    """The array of a file, which must not have changed since the scan."""
+    try:
+        if file_sha256(path) != sha256:
+            raise DatasetError(
+                f"{path}: is not the {what} that was scanned (its sha256 differs).",
+                why=f"Samples of a changed {what} would not belong to this data set.",
+                fix=f"Restore the {what}, or make a new data set.",
+            )
+        return np.ascontiguousarray(read(path))
+    except PictureError as error:
+        raise error.at(name, DatasetError) from None
+    except (DatasetError, StoreError):
+        raise
+    except OSError as error:
+        reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
+        raise DatasetError(reason, place=name, fix=fix) from None
 
 
 def require_shape(frame: Frame, height: int, width: int) -> None:

@@ -104,7 +104,7 @@ def to_html(opened: Dataset, *, on_progress: OnProgress | None = None) -> str:
     recipe = json.dumps(spec.recipe, indent=1, ensure_ascii=False, allow_nan=False)
     return page.substitute(
         title=_text(opened.path.name),
-        summary=_text(spec.summary or opened.recipe.summary or spec.recipe_name),
+        summary=_text(spec.summary or (opened.recipe and opened.recipe.summary) or spec.recipe_name),
         facts=_table(_facts(opened)),
         gallery="".join(gallery) or "<p>No shard is finished yet.</p>",
         plots="".join(plots),
@@ -159,8 +159,7 @@ def _facts(opened: Dataset) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [
         ("pairs", f"{spec.count:,} of {spec.size_px} x {spec.size_px} px"),
         ("state", state),
-        ("recipe", spec.recipe_name),
-        ("seed", spec.seed),
+        *([("imported", spec.recipe_name)] if spec.is_real else [("recipe", spec.recipe_name), ("seed", spec.seed)]),
         ("sources", f"{len(spec.sources):,}"),
         ("license", spec.license or NOT_STATED),
         ("layout", f"{spec.shards:,} shards of {spec.shard_length:,} samples, codec {spec.codec}"),
@@ -302,6 +301,12 @@ def _skipped(out: Place) -> str:
 def _command(opened: Dataset) -> str:
     """The command that makes it again, as far as the data set knows it."""
     spec = opened.spec
+    if opened.recipe is None:
+        name, _, split = spec.recipe_name.partition(" ")
+        codec = ["--codec", spec.codec] if spec.codec != "lz4" else []
+        return shlex.join(
+            ["blursynth", "import", name, "FOLDER", "OUT", "--split", split, "--size", str(spec.size_px), *codec]
+        )
     words = ["blursynth", "generate", "SOURCES", "OUT", "--recipe", spec.recipe_name, "--count", spec.count]
     words += ["--size", spec.size_px, "--seed", spec.seed]
     for option, value, default in (

@@ -44,7 +44,7 @@ class _Record:
     source_sha256: Sha256
     license: str
     window: _Window
-    draw: dict[str, Any]
+    draw: dict[str, Any] | None  # None for real pairs
     sha256: dict[str, Sha256]
 
 

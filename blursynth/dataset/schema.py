@@ -45,10 +45,13 @@ __all__ = [
     "environment",
     "environment_sha256",
     "load_spec",
+    "spec_of_pairs",
+    "windows_in",
 ]
 
-# That are read: 7 adds the codec "none", 8 attributions of sources. Data sets without these are still written as 6.
-SCHEMAS = (6, 7, 8)
+# That are read: 7 adds the codec "none", 8 attributions of sources, 9 real pairs. Data sets without these are still
+# written as 6.
+SCHEMAS = (6, 7, 8, 9)
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
@@ -111,9 +114,16 @@ class Spec:
     @property
     def schema(self) -> int:
         """The lowest schema that has all it uses, so that older versions read what they can."""
+        if self.is_real:
+            return 9
         if any(source.attribution or source.url for source in self.sources):
             return 8
         return 6 if self.codec == "lz4" else 7
+
+    @cached_property
+    def is_real(self) -> bool:
+        """Whether its pairs were imported, so that their blur is real: nothing was drawn, and there is no recipe."""
+        return any(source.blurred for source in self.sources)
 
     @property
     def has_maps(self) -> bool:
@@ -204,6 +214,7 @@ def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
                 "depth_sha256": "its depth map",
                 "labels_sha256": "its label map",
                 "sha256": "its content",
+                "blurred_sha256": "its blurred picture",
                 "encoding": "whether it is light",
             }
             words.append(f"{name}: {', '.join(what.get(k, k) for k in keys)} changed")
@@ -345,7 +356,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
     for source in spec.sources:
         if not (0 < source.height < 2**31 and 0 < source.width < 2**31):
             yield f"its source {source.name!r} has {source.height} x {source.width} px"
-        for name in (source.name, source.depth, source.labels):
+        for name in (source.name, source.depth, source.labels, source.blurred):
             if name and not is_inside(name):
                 yield f"its source {name!r} is not a path inside a folder"
     steps = spec.recipe.get("step")
@@ -353,6 +364,30 @@ def _impossible(spec: Spec) -> Iterator[str]:
         yield "its recipe has no list of steps"
     elif _names_files(steps):
         yield "its recipe names a file instead of containing its content"
+    elif spec.is_real:
+        yield from _impossible_import(spec, names)
+
+
+def _impossible_import(spec: Spec, arrays: Sequence[str]) -> Iterator[str]:
+    """The same of real pairs."""
+    if spec.recipe["step"] or arrays != ["blurred", "sharp"] or spec.has_maps or spec.downscale != 1:
+        yield "it has real pairs, but also a recipe, maps, kernels or a factor of downscaling"
+    depth = {"uint8": 8, "uint16": 16}.get(spec.arrays[0].dtype)
+    for source in spec.sources:
+        if not (source.blurred and source.blurred_sha256) or source.is_linear or source.bit_depth != depth:
+            yield f"its source {source.name!r} is no pair of {spec.arrays[0].dtype} like the others"
+            return
+        if min(source.height, source.width) < spec.size_px:
+            yield f"its source {source.name!r} is smaller than {spec.size_px} px"
+            return
+    windows = sum(windows_in(source, spec.size_px) for source in spec.sources)
+    if spec.count != windows:
+        yield f"it has {spec.count:,} samples, but its pictures have {windows:,} windows"
+
+
+def windows_in(source: Source, size_px: int) -> int:
+    """Number of windows of a real pair: the fewest that cover it."""
+    return -(-source.height // size_px) * -(-source.width // size_px)
 
 
 def _names_files(values: Any) -> bool:
@@ -394,19 +429,13 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
     columns = numeric_columns(recipe) if "params" in request.store else None
     arrays = _arrays(size, dtype, kernel_px, columns)
     count = ENDLESS if request.count is None else request.count
-    length = request.shard_length
-    if length is None:
-        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
-        length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
-        while -(-count // length) > MOST_SHARDS and request.count is not None:
-            length *= 2  # larger shards rather than none
     return Spec(
         recipe=recipe.to_dict(),
         recipe_name=recipe.name,
         seed=request.seed,
         count=count,
         size_px=size,
-        shard_length=min(length, count),
+        shard_length=_shard_length(request.shard_length, count, arrays, workers),
         crops_per_source=request.crops_per_source,
         arrays=arrays,
         columns=columns or (),
@@ -419,6 +448,48 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         summary=request.summary,
         license=request.license,
     )
+
+
+def spec_of_pairs(
+    scan: Scan,
+    name: str,
+    *,
+    size_px: int,
+    shard_length: int | None,
+    codec: Codec,
+    summary: str,
+    license: str,
+    workers: int,
+) -> Spec:
+    """The specification of real pairs that were scanned, to be cut into all their windows; ``name`` is of their set."""
+    arrays = _arrays(size_px, f"uint{scan.usable[0].bit_depth}", None, None)
+    count = sum(windows_in(source, size_px) for source in scan.usable)
+    return Spec(
+        recipe={"step": []},
+        recipe_name=name,
+        seed=0,
+        count=count,
+        size_px=size_px,
+        shard_length=_shard_length(shard_length, count, arrays, workers),
+        crops_per_source=1,
+        arrays=arrays,
+        columns=(),
+        sources=scan.usable,
+        environment=environment(),
+        codec=codec,
+        summary=summary,
+        license=license,
+    )
+
+
+def _shard_length(given: int | None, count: int, arrays: Sequence[ArraySpec], workers: int) -> int:
+    """Samples of a full shard: by default about 128 MB per array, less if some workers would be idle."""
+    if given is None:
+        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
+        given = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
+        while -(-count // given) > MOST_SHARDS and count != ENDLESS:
+            given *= 2  # larger shards rather than none
+    return min(given, count)
 
 
 def _result_encoding(recipe: Recipe) -> Encoding | None:

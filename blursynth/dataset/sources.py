@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +64,8 @@ class Source:
     :func:`blursynth.records.text.name_of`; it may lead into a .tar or .parquet file (``photos.tar/0001.jpg``).
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty if there are none. ``encoding`` is
-    ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures.
+    ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures. ``blurred`` is
+    the other half of a real pair, which lies below the same folders.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Source:
     encoding: str = ""
     attribution: str = ""
     url: str = ""
+    blurred: str = ""
+    blurred_sha256: str = ""
 
     @property
     def credit(self) -> str:
@@ -94,8 +97,10 @@ class Source:
 
     def to_dict(self) -> dict[str, Any]:
         """As in ``dataset.json``: without missing maps, the default encoding, and an author or address not stated."""
-        optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding", "attribution", "url")
-        return {name: value for name, value in asdict(self).items() if value or name not in optional}
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
+
+
+_OPTIONAL = {field.name for field in fields(Source) if field.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -304,7 +309,7 @@ def scan_sources(
             skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
     look = _Look(
-        size_px, maps, form, linear, downscale, _share_of_memory(workers), rights, listed, near_duplicates != "keep",
+        size_px, maps, form, linear, downscale, share_of_memory(workers), rights, listed, near_duplicates != "keep",
         min_source_px, min_source_detail,
     )  # fmt: skip
     last = 0.0
@@ -314,7 +319,7 @@ def scan_sources(
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib release the interpreter lock, so threads decode in parallel.
-            results = _in_order(pool, lambda name: _examine(name, source_path(name, roots), look), named, 4 * workers)
+            results = in_order(pool, lambda name: _examine(name, source_path(name, roots), look), named, 4 * workers)
             for done, found in enumerate(results, 1):
                 if isinstance(found, Source):
                     usable.append(found)
@@ -378,7 +383,7 @@ def _without_near(scan: Scan, *, skip: bool) -> Scan:
     return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
 
 
-def _in_order(
+def in_order(
     pool: ThreadPoolExecutor, examine: Callable[[str], Source | Skipped], names: Iterable[str], most: int
 ) -> Iterator[Source | Skipped]:
     """Results in the order of the names, of which at most ``most`` are waiting at a time."""
@@ -433,7 +438,7 @@ def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     )
 
 
-def _share_of_memory(workers: int) -> int:
+def share_of_memory(workers: int) -> int:
     """Memory limit for one picture: all pictures decoded at the same time share half of this machine's memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -19,6 +19,7 @@ from blursynth import degradations
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.copies import copied_names, is_whole, same_content
+from blursynth.dataset.cut import PairCutter, renderer_of
 from blursynth.dataset.files import (
     canonical,
     content_sha256,
@@ -118,14 +119,14 @@ class Replay:
     """A sample that was rendered again from its record and its source picture.
 
     ``equal`` says whether every array is byte-identical to the stored one; ``differences`` holds the largest difference
-    of each array that is not.
+    of each array that is not. Real pairs have no ``draw``.
     """
 
     index: int
     equal: bool
     differences: dict[str, float]
     arrays: dict[str, NDArray[Any]] = field(repr=False)
-    draw: Draw = field(repr=False)
+    draw: Draw | None = field(repr=False)
 
 
 def verify(
@@ -429,7 +430,7 @@ def _check_replays(
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, roots)
+        renderer = renderer_of(spec, dataset.kinds, roots)
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}", field=error.field, value=error.value)]
     for number, i in enumerate(chosen, 1):
@@ -440,7 +441,7 @@ def _check_replays(
                 if not again.equal:
                     text = ", ".join(f"{name} by up to {d:g}" for name, d in again.differences.items())
                     problems.append(Problem(f"sample {i}: rendered again it differs ({text})", None, i))
-                if renderer.place(i).draw != again.draw:
+                if not spec.is_real and renderer.place(i).draw != again.draw:
                     problems.append(Problem(f"sample {i}: its draw differs from the draw of the recipe", shard, i))
             except BlursynthError as error:
                 what = f"sample {i}: cannot be rendered again: {error}"
@@ -472,13 +473,20 @@ def replay(
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}; it has {len(dataset)}.")
     roots = source_roots(as_place(out), dataset.spec, source_root, depth_root, labels_root)
-    renderer = Renderer(dataset.spec, dataset.recipe, roots)
+    renderer = renderer_of(dataset.spec, dataset.kinds, roots)
     return _replayed(dataset, renderer, index % len(dataset))
 
 
-def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
+def _replayed(dataset: Dataset, renderer: Renderer | PairCutter, index: int) -> Replay:
     spec = dataset.spec
     record = dataset.record(index)
+    if isinstance(renderer, PairCutter):  # a record says no more than where its index lies
+        placement = renderer.place(index)
+        if record != {**renderer.record(placement), "sha256": record["sha256"]}:
+            raise DatasetError(f"Sample {index}: its record is not that of its window.")
+        return _compared(dataset, index, renderer.render(placement), None)
+    if record["draw"] is None:
+        raise DatasetError(f"Sample {index}: its record has no draw.")
     draw = Draw.from_dict(record["draw"], dataset.kinds)
     source = next((k for k, s in enumerate(spec.sources) if s.sha256 == record["source_sha256"]), None)
     if source is None:
@@ -490,8 +498,11 @@ def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
     size = (about.height // spec.downscale, about.width // spec.downscale)
     if window.size != spec.size_px or min(corners) < 0 or ends[0] > size[0] or ends[1] > size[1]:
         raise DatasetError(f"Sample {index}: its window is not inside its source {about.name}.")
-    placement = Placement(index, source, window, draw)
-    arrays = renderer.render(placement)
+    return _compared(dataset, index, renderer.render(Placement(index, source, window, draw)), draw)
+
+
+def _compared(dataset: Dataset, index: int, arrays: dict[str, NDArray[Any]], draw: Draw | None) -> Replay:
+    """A sample that was made again beside the stored one."""
     differences = {}
     for name, array in arrays.items():
         stored = dataset.array(name, [index])[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import load_assets
+from blursynth.dataset.cut import renderer_of
 from blursynth.dataset.files import canonical, disk_error, sha256_hex, write_atomically
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import (
@@ -19,13 +20,12 @@ from blursynth.dataset.manifest import (
     relative,
     shard_state,
 )
-from blursynth.dataset.render import Placement, Renderer
+from blursynth.dataset.render import Placement
 from blursynth.dataset.sample_records import encode_index, index_path, lines_path
 from blursynth.dataset.schema import environment, environment_sha256, load_spec
 from blursynth.dataset.shards import ShardFile, ShardObject, encode_chunk, write_shard_file
 from blursynth.errors import Argument, DatasetError
 from blursynth.io.object_store import ObjectPath, Place
-from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Event", "Job", "ShardMaker"]
 
@@ -79,8 +79,7 @@ class ShardMaker:
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
         load_assets(self.spec.recipe, job.out)
-        recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
-        self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
+        self.renderer = renderer_of(self.spec, job.kinds, job.roots, cache_bytes=job.cache_bytes)
 
     def make(self, shard: int, *, again: bool) -> Iterator[Event]:
         """Make a shard unless it exists, or even then if ``again``; the last event has its manifest."""

@@ -34,7 +34,7 @@ from blursynth.records.schema import summary
 from blursynth.testing import pictures
 
 COMMANDS = (
-    "preview", "generate", "apply", "fit", "build", "datasets", "photographs", "resume", "verify", "inspect", "replay", "realism", "depth", "kinds", "recipes", "schema", "laws", "warm", "camera",
+    "preview", "generate", "apply", "fit", "build", "datasets", "photographs", "import", "resume", "verify", "inspect", "replay", "realism", "depth", "kinds", "recipes", "schema", "laws", "warm", "camera",
 )  # fmt: skip
 
 

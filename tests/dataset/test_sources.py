@@ -237,7 +237,7 @@ def test_few_pictures_wait_at_a_time() -> None:
             yield str(number)
 
     with ThreadPoolExecutor(3) as pool:
-        for done, name in enumerate(sources._in_order(pool, lambda name: Skipped(name, ""), names(), 12)):
+        for done, name in enumerate(sources.in_order(pool, lambda name: Skipped(name, ""), names(), 12)):
             assert name == Skipped(str(done), "")
             assert len(given) <= done + 12
     assert len(given) == 100
