@@ -20,13 +20,7 @@ from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
-from blursynth.errors import (
-    Argument,
-    DatasetError,
-    InvalidValueError,
-    PictureError,
-    RecipeError,
-)
+from blursynth.errors import Argument, DatasetError, InvalidValueError, PictureError, RecipeError, StoreError
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
 from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
