@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from blursynth.backends.cores import available_cores
 from blursynth.dataset.cut import PairCutter
 from blursynth.dataset.engine import Engine
 from blursynth.dataset.generate import PreparedPairs, Report, Work, begun_in, checked_workers, make, writable
@@ -134,7 +135,7 @@ def scan_pairs(
     halves = {
         name: (sharp[0], blurred) for name, sharp, blurred in zip(found.names, found.sharp, found.blurred, strict=True)
     }
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cores()
     most_bytes = share_of_memory(workers)
     pairs, wrong = list[Source](), list[Skipped]()
     last = 0.0
