@@ -126,7 +126,8 @@ class LocalEngine(Engine):
     def _hire(self) -> None:
         ours, theirs = self._context.Pipe()
         with single_threaded(), _ctrl_c_waits():
-            process = self._context.Process(target=_work, args=(theirs, self._job, self._again), daemon=True)
+            given = theirs, self._job, self._again, dict(os.environ)
+            process = self._context.Process(target=_work, args=given, daemon=True)
             process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
@@ -280,8 +281,12 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, job: Job, again: bool) -> None:
-    """Main loop of a worker: take the number of a shard, make it, report; until the other end is gone."""
+def _work(connection: Connection, job: Job, again: bool, environment: dict[str, str]) -> None:
+    """Main loop of a worker: take the number of a shard, make it, report; until the other end is gone.
+
+    It gets the environment as it is now, for credentials; that of the fork server is as it was when this one began.
+    """
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_die_with_parent, daemon=True).start()

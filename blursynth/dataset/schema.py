@@ -298,7 +298,7 @@ def load_spec(out: Place) -> Spec:
     if (schema := document.get("schema")) not in SCHEMAS:
         newer = isinstance(schema, int) and schema > SCHEMAS[-1]
         raise DatasetError(
-            f"{path}: has schema {schema!r}, but this version reads {' and '.join(map(str, SCHEMAS))}.",
+            f"{path}: has schema {schema!r}, but this version reads {SCHEMAS[0]} to {SCHEMAS[-1]}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     fix = f"Run blursynth repair {out}, which restores it from its copy; or restore it from a backup."
