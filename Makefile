@@ -60,8 +60,8 @@ bench: .venv/.torch ## benchmarks against peers, written to BENCHMARKS.md
 	$(call install,bench)
 	$(PY) benchmarks/run.py
 
-photographs: ## openly licensed photographs from packages of Debian, in photographs/
-	$(PYTHON) benchmarks/photographs.py
+photographs: .venv/.demo ## openly licensed photographs from packages of Debian, in photographs/
+	$(PY) -m blursynth photographs photographs/
 
 weights: .venv/.dev photographs ## train the network that ships, in photographs-run/; hours on two cores
 	$(PY) -m deblur_models train photographs --out photographs-run/

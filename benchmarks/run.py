@@ -34,7 +34,10 @@ PARTS = (
     "camera",
     "recipe_noise",
     "reading",
+    "throughput",
     "survival",
+    "clusters",
+    "scale",
     "real_data",
     "recipe_motion",
 )

@@ -1,14 +1,15 @@
-"""What a data set survives: processes killed at random moments, and every kind of damage to every file.
+"""What a data set survives: processes killed at random moments, every kind of damage to every file, and networks.
 
-``python benchmarks/run.py survival`` writes the table. A trial survives if the data set ends with the very same files
-as one that nobody disturbed: after a kill by running the command again, after damage by ``blursynth repair``. Damage
-that ``blursynth verify --deep`` calls sound is silent.
+``python benchmarks/run.py survival`` writes the table; object storage is moto's server behind the tests' proxy. A trial
+survives if the data set ends with the very same files as one that nobody disturbed: after a kill by running the command
+again, after damage by ``blursynth repair``. Damage that ``blursynth verify --deep`` calls sound is silent.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,18 @@ import psutil
 from measure import machine, table
 
 import blursynth as bs
+from blursynth.io.object_store import ObjectPath, Place
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "dataset"))
+from s3_server import FAULTS, Proxy
+
+FAULTY_RUNS = 3
+HARMED = (
+    "dataset.json", "skipped.json", "index.json", "README.md", "croissant.json", "zarr.json", "sharp/zarr.json",
+    "copies/dataset.json", "manifest/000002.json", "draws/000003.jsonl", "draws/000003.index", "blurred/c/0/0/0/0",
+    "sharp/c/4/0/0/0",
+)  # fmt: skip
+"""One object of each kind."""
 KILLED_SAMPLES, DAMAGED_SAMPLES, SHARD_LENGTH, SIZE_PX = 160, 40, 8, 64
 Tree = dict[str, str]
 
@@ -48,7 +61,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def started(photos: Path, out: Path, samples: int) -> subprocess.Popen[bytes]:
+def started(photos: Path, out: Place, samples: int) -> subprocess.Popen[bytes]:
     words = ["generate", photos, out, "-n", samples, "--size", SIZE_PX, "--shard-length", SHARD_LENGTH, "-w", 2, "-q"]
     return subprocess.Popen(
         [sys.executable, "-m", "blursynth", *map(str, words)], start_new_session=True,
@@ -136,6 +149,100 @@ def damages(made: Path, whole: Tree, rounds: int) -> Iterator[list[str]]:
         yield [f"{name}, in each of {len(whole)} files", f"{tried}", f"{silent}", f"{mended}"]
 
 
+def two_writers(photos: Path, whole: Tree, room: Path, tries: int) -> Iterator[list[str]]:
+    """Two of the same command begin at the same time: a row of the table."""
+    survived = 0
+    for _ in range(tries):
+        out = room / "damaged-again" / "set"
+        both = [started(photos, out, DAMAGED_SAMPLES) for _ in range(2)]
+        codes = [process.wait(600) for process in both]  # the second may be refused
+        survived += 0 in codes and tree(out) == whole
+        shutil.rmtree(out)
+    yield ["two writers at the same time", f"{tries}", "", f"{survived}"]
+
+
+def objects(out: ObjectPath) -> Tree:
+    """The sha256 of every object."""
+    return {name: hashlib.sha256((out / name).read_all(2**30) or b"").hexdigest() for name, _ in out.below()}
+
+
+@contextmanager
+def bucket() -> Iterator[Proxy]:
+    """A server that speaks S3, and a proxy before it to which the environment points."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    proxy = Proxy(port)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
+    }  # fmt: skip
+    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1").create_bucket(Bucket="bucket")
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+        server.stop()
+
+
+def in_object_storage(photos: Path, tries: int) -> Iterator[list[str]]:
+    """The same for objects, and what networks do: rows of the table."""
+    with bucket() as proxy:
+        out, number = ObjectPath.parse("s3://bucket/0/set"), 0
+        begun = time.monotonic()
+        if not finished(started(photos, out, DAMAGED_SAMPLES)):
+            raise RuntimeError("the undisturbed data set was not made")
+        whole, longest_s = objects(out), time.monotonic() - begun
+        survived = stopped = 0
+        for number in range(1, tries + 1):
+            out = ObjectPath.parse(f"s3://bucket/{number}/set")
+            process = started(photos, out, DAMAGED_SAMPLES)
+            source = random.Random(f"objects {number}")
+            time.sleep(source.uniform(0.3, longest_s))
+            if process.poll() is None:
+                stopped += 1
+                kill_group(process, source)
+            process.wait(600)
+            survived += finished(started(photos, out, DAMAGED_SAMPLES)) and objects(out) == whole
+        yield ["S3: the process and its workers (kill -9)", f"{tries} ({stopped} while it ran)", "", f"{survived}"]
+        survived = 0
+        for number in range(tries + 1, tries + 6):
+            out = ObjectPath.parse(f"s3://bucket/{number}/set")
+            both = [started(photos, out, DAMAGED_SAMPLES) for _ in range(2)]
+            survived += all(finished(process) for process in both) and objects(out) == whole
+        yield ["S3: two writers at the same time", "5", "", f"{survived}"]
+        for fault in FAULTS:
+            done = 0
+            for _ in range(FAULTY_RUNS):
+                number += 1
+                out = ObjectPath.parse(f"s3://bucket/{number}/set")
+                proxy.fault = lambda method, path, n, fault=fault: fault if n % 5 == 0 else None
+                for _ in range(2):  # a listing that lags behind may leave something for a second run
+                    finished(started(photos, out, DAMAGED_SAMPLES))
+                proxy.fault = lambda method, path, n: None
+                done += objects(out) == whole
+            yield [f"S3: every fifth request: {fault}", f"{FAULTY_RUNS}", "", f"{done}"]
+        for name, harmed in (
+            ("a flipped bit", lambda data: bytes([data[0] ^ 4]) + data[1:]),
+            ("an object cut off", lambda data: data[: len(data) // 3]),
+            ("a deleted object", None),
+        ):
+            tried = silent = mended = 0
+            for file in HARMED:
+                one = out / file
+                data = one.read_all(2**30) or b""
+                one.unlink() if harmed is None else one.write(harmed(data))
+                tried += 1
+                silent += bs.verify(str(out), deep=True).ok
+                bs.repair(str(out), workers=1)
+                mended += objects(out) == whole
+            yield [f"S3: {name}, in each of {len(HARMED)}", f"{tried}", f"{silent}", f"{mended}"]
+
+
 def main(arguments: list[str] | None = None) -> str:
     """The section of BENCHMARKS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -156,6 +263,8 @@ def main(arguments: list[str] | None = None) -> str:
         rows = [
             *kills(photos, whole["killed"], room, options.kills, longest_s),
             *damages(room / "damaged" / "set", whole["damaged"], options.rounds),
+            *two_writers(photos, whole["damaged"], room, options.kills // 5),
+            *in_object_storage(photos, options.kills // 5),
         ]
     head = ["what was done", "tried", "silent", "ends in the same files"]
     return (

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from blursynth import transforms
     from blursynth.cameras.profile import SensorProfile, load_sensor_profile, sensor_profile_names
     from blursynth.core import Degradation, Draw, Pair, ShortExposure, Target, apply
+    from blursynth.dataset.cache import ObjectCache
     from blursynth.dataset.export import export
     from blursynth.dataset.generate import generate, plan, resume
+    from blursynth.dataset.import_pairs import import_pairs
+    from blursynth.dataset.mixture import Mixture
     from blursynth.dataset.online import OnlineDataset
     from blursynth.dataset.order import BatchOrder
     from blursynth.dataset.reader import Dataset, open_dataset
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         PictureError,
         RecipeError,
+        StoreError,
     )
     from blursynth.frame import Border, Encoding, Frame, Intrinsics, RawMetadata
     from blursynth.io import assets
@@ -129,29 +133,36 @@ __all__ = [  # noqa: RUF022  in the order of use
     "verify",
     "repair",
     "replay",
+    "import_pairs",
     "export",
     "report",
     "Dataset",
     "open_dataset",
     "OnlineDataset",
+    "Mixture",
     "BatchOrder",
     # Building blocks: transforms in the style of torchvision, and measured kernels and paths.
     "transforms",
     "assets",
+    "ObjectCache",
     # Errors.
     "BlursynthError",
     "InvalidValueError",
     "RecipeError",
     "PictureError",
     "DatasetError",
+    "StoreError",
     "MissingExtraError",
 ]
 
 _NAMES_OF = {
     "cameras.profile": "SensorProfile load_sensor_profile sensor_profile_names",
     "core": "Degradation Draw Pair ShortExposure Target apply",
+    "dataset.cache": "ObjectCache",
     "dataset.export": "export",
     "dataset.generate": "generate plan resume",
+    "dataset.import_pairs": "import_pairs",
+    "dataset.mixture": "Mixture",
     "dataset.online": "OnlineDataset",
     "dataset.order": "BatchOrder",
     "dataset.reader": "Dataset open_dataset",
@@ -159,7 +170,7 @@ _NAMES_OF = {
     "dataset.report": "report",
     "dataset.request": "DatasetRequest dataset_names load_request",
     "dataset.verify": "replay verify",
-    "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError",
+    "errors": "BlursynthError DatasetError InvalidValueError MissingExtraError PictureError RecipeError StoreError",
     "frame": "Border Encoding Frame Intrinsics RawMetadata",
     "io.depth": "DepthFormat DepthNetwork read_depth read_labels",
     "io.downscale": "downscale",

@@ -117,7 +117,7 @@ class BlursynthError(Exception):
     >>> error = InvalidValueError((Argument("size_px"), " must be >= 8, got 0."), field="size_px", value=0)
     >>> print(error.at("recipe.toml [crop]"))
     recipe.toml [crop]: size_px must be >= 8, got 0.
-    >>> error.message(lambda argument: "--size")
+    >>> error.text(lambda argument: "--size")
     '--size must be >= 8, got 0.'
     """
 
@@ -133,7 +133,7 @@ class BlursynthError(Exception):
     ) -> None:
         self._parts = tuple(map(_placed, (what, why, fix))) if place else (what, why, fix)
         self.place, self.field, self.value = place, field, value
-        super().__init__(self.message())
+        super().__init__(self.text())
 
     @property
     def what(self) -> str:
@@ -147,8 +147,11 @@ class BlursynthError(Exception):
     def fix(self) -> str:
         return _written(self._parts[2], str)
 
-    def message(self, argument: Callable[[Argument], str] = str) -> str:
-        """The whole message, with parameters formatted by ``argument``."""
+    def text(self, argument: Callable[[Argument], str] = str) -> str:
+        """The whole message, with parameters formatted by ``argument``.
+
+        It is not called ``message``: torch passes an argument of this name to errors that have it.
+        """
         text = " ".join(part for part in (_written(part, argument) for part in self._parts) if part)
         return f"{self.place}: {text}" if self.place else text
 
@@ -216,6 +219,13 @@ class PictureError(BlursynthError, ValueError):
 
 class DatasetError(BlursynthError, OSError):
     """A data set, a run or a checkpoint on disk is missing, damaged, unfinished or of another kind.
+
+    Its attributes are those of :class:`BlursynthError`.
+    """
+
+
+class StoreError(BlursynthError, OSError):
+    """Object storage cannot be reached or refuses a request: nothing is known about what is stored there.
 
     Its attributes are those of :class:`BlursynthError`.
     """

@@ -53,6 +53,7 @@ ONLY_IN = {
         "testing",  # what other people's functions take
     ),
     "zarr": ("dataset",),
+    "obstore": ("io/object_store.py",),
     "numcodecs": ("dataset",),
     "distributed": ("dataset",),
     "cv2": (

@@ -12,7 +12,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
+from blursynth.cli.app import app
+from blursynth.dataset import photographs
+from blursynth.dataset.licenses import rows_of
+from blursynth.dataset.photographs import photographs_list
+from blursynth.errors import DatasetError
 from deblur_models.checkpoints.checkpoint import load_checkpoint, save_network
 from deblur_models.networks import create_network
 
@@ -28,18 +34,15 @@ def script_of(name: str) -> ModuleType:
     return module
 
 
-@pytest.fixture
-def script() -> ModuleType:
-    return script_of("photographs")
+def listed() -> list[dict[str, str]]:
+    return [row for _, row in rows_of(photographs_list())]
 
 
-def test_the_list_says_what_each_photograph_is(script: ModuleType) -> None:
-    listed = script.photographs()
-    assert len({(one["kind"], one["name"]) for one in listed}) == len({one["sha256"] for one in listed}) == len(listed)
+def test_the_list_says_what_each_photograph_is() -> None:
+    assert len({one["name"] for one in listed()}) == len({one["sha256"] for one in listed()}) == len(listed())
     card = (ROOT / "datasets/photographs/README.md").read_text()
-    for one in listed:
-        assert one["kind"] in ("sharp", "shallow")
-        assert re.fullmatch(r"[a-z0-9-]+", one["name"])
+    for one in listed():
+        assert re.fullmatch(r"(sharp|shallow)/[a-z0-9-]+\.jpg", one["name"])
         assert re.fullmatch(r"[0-9a-f]{64}", one["sha256"])
         assert min(int(one["width"]), int(one["height"])) > 600
         assert one["license"]
@@ -47,13 +50,11 @@ def test_the_list_says_what_each_photograph_is(script: ModuleType) -> None:
         assert not Path(one["path"]).is_absolute()
         assert f"| {one['package']} |" in card
     for kind in ("sharp", "shallow"):
-        assert f"`photographs/{kind}/` | {sum(one['kind'] == kind for one in listed)} |" in card
+        assert f"`photographs/{kind}/` | {sum(one['name'].startswith(kind) for one in listed())} |" in card
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
-def test_photographs_are_taken_out_of_packages(
-    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_photographs_are_taken_out_of_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tmp_path / "tree"
     (tree / "usr/share").mkdir(parents=True)
     (tree / "usr/share/Big Picture.jpg").write_bytes(b"light")
@@ -67,18 +68,39 @@ def test_photographs_are_taken_out_of_packages(
         ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(out / "packages/pictures_1_all.deb")],
         check=True, capture_output=True,
     )  # fmt: skip
-    listed = tmp_path / "list.tsv"
-    head = "# kind\tname\tpackage\tpath\tsha256\n"
-    line = "sharp\tbig\tpictures\tusr/share/Big Picture.jpg\t"
-    listed.write_text(head + line + hashlib.sha256(b"light").hexdigest() + "\n")
-    monkeypatch.setattr(script, "LIST", listed)
-    monkeypatch.setattr(script, "ROOT", tmp_path)
-    script.main(out)
+    (tmp_path / "photographs.d").mkdir()
+    own = tmp_path / "photographs.d/list.tsv"
+    head = "# name\tpackage\tpath\tsha256\n"
+    line = "sharp/big.jpg\tpictures\tusr/share/Big Picture.jpg\t"
+    own.write_text(head + line + hashlib.sha256(b"light").hexdigest() + "\n")
+    monkeypatch.setattr(photographs, "photographs_list", lambda: own)
+    result = CliRunner().invoke(app, ["photographs", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "1 photographs" in result.output
     assert (out / "sharp/big.jpg").read_bytes() == b"light"
-    assert "1 photographs" in capsys.readouterr().out
-    listed.write_text(head + line + hashlib.sha256(b"shade").hexdigest() + "\n")
-    with pytest.raises(SystemExit, match=r"Big Picture\.jpg: is not in pictures_1_all\.deb as listed"):
-        script.main(out)
+    own.write_text(head + line + hashlib.sha256(b"shade").hexdigest() + "\n")
+    with pytest.raises(DatasetError, match=r"Big Picture\.jpg: is not in pictures_1_all\.deb as listed"):
+        photographs.fetch_photographs(out)
+    (out / "packages/pictures_2_all.deb").write_bytes(b"")
+    with pytest.raises(
+        DatasetError, match=r"one \.deb file of pictures, but there is pictures_1_all\.deb, pictures_2_"
+    ):
+        photographs.fetch_photographs(out)
+
+
+def test_a_package_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(
+        DatasetError, match=r"lomiri-wallpapers-16\.04: cannot be fetched: there is no apt-get here"
+    ) as caught:
+        photographs.fetch_photographs(tmp_path / "out")
+    assert f"Put its .deb file into {tmp_path / 'out/packages'}" in str(caught.value)
+    apt = tmp_path / "bin/apt-get"
+    apt.write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
+    apt.chmod(0o755)
+    with pytest.raises(DatasetError, match=r"cannot be fetched \(E: Unable to locate package\)"):
+        photographs.fetch_photographs(tmp_path / "out")
 
 
 def test_the_network_of_a_run_ships_in_half_precision(

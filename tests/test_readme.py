@@ -17,8 +17,10 @@ import blursynth as bs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-# The blocks of the peers need packages of others, and are run by the command that writes the page.
-PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != "peers.md"))
+# The blocks of the peers need packages of others, and are run by the command that writes the page; those of clusters and of
+# object storage have tests of their own.
+OTHERS = ("peers.md", "clusters.md", "object-storage.md")
+PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in OTHERS))
 MADE_BY_THE_SITE = ("gallery/", "api/", "testing/")  # its strict build looks after links to these
 
 MODULES = {"blursynth": "blursynth", "deblur": "deblur_models"}
@@ -47,7 +49,7 @@ MADE = {
 }
 """A file that a page's blocks leave."""
 
-READERS = {"[network]": "load_configuration", "sources =": "load_request"}
+READERS = {"[network]": "load_configuration", "sources =": "load_request", "[source_list]": "load_request"}
 """What reads a TOML file in which these words are; others are recipes."""
 
 BEFORE = """

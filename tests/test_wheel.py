@@ -32,6 +32,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "blursynth/cameras/pmrid.toml",
         "blursynth/datasets/quickstart/dataset.toml",
         "blursynth/datasets/quickstart/README.md",
+        "blursynth/datasets/mixed-100k/dataset.toml",
+        "blursynth/datasets/photographs/list.tsv",
         "deblur_models/__init__.py",
         "deblur_models/evaluate/report/report.html",
         "deblur_models/weights/README.md",

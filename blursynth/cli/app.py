@@ -16,9 +16,11 @@ from blursynth.cli import (
     export,
     fit,
     generate,
+    import_,
     inspect,
     kinds,
     laws,
+    photographs,
     preview,
     realism,
     recipes,
@@ -74,9 +76,10 @@ def blursynth(
 
 
 for module in (
-    preview, generate, apply, fit, build, datasets, resume, verify, repair, export, report, inspect, replay, realism,
-    depth, kinds, recipes, schema, laws, warm,
+    preview, generate, apply, fit, build, datasets, photographs, import_, resume, verify, repair, export, report,
+    inspect, replay, realism, depth, kinds, recipes, schema, laws, warm,
 ):  # fmt: skip
-    app.command(module.__name__.rpartition(".")[2], epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
+    name = module.__name__.rpartition(".")[2].rstrip("_")
+    app.command(name, epilog=module.EPILOG, context_settings=SETTINGS)(module.command)
 
 app.add_typer(camera.app, name="camera")

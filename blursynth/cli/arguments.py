@@ -12,12 +12,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blursynth.errors import MISSING, Argument, BlursynthError, InvalidValueError, RecipeError
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 
 if TYPE_CHECKING:
     from blursynth.io.depth import DepthFormat
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set: new, empty, or unfinished.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
+
+def _place(name: str) -> Place:
+    try:
+        return as_place(name)
+    except InvalidValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+# A path or an object; typer knows no unions, and shows the name of the type.
+Out = Annotated[
+    Path,
+    typer.Argument(
+        parser=_place,
+        metavar="OUT",
+        help="Folder of the data set: new, empty, or unfinished; or a place in object storage (s3://, gs://, az://).",
+    ),
+]
+Dataset = Annotated[
+    Path,
+    typer.Argument(parser=_place, metavar="DATASET", help="Folder of the data set, or its place in object storage."),
+]
 RecipeName = Annotated[
     str,
     typer.Option(
@@ -37,6 +58,9 @@ Workers = Annotated[int | None, typer.Option("--workers", "-w", help="Number of 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings, on standard error.")]
 Shards = Annotated[
     str | None, typer.Option("--shards", metavar="A:B", help="Make only shards s with A <= s < B, for job arrays.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be made, its size and time, without writing anything.")
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="local|dask", help="Where to make the shards.")]
 Scheduler = Annotated[
@@ -85,6 +109,34 @@ Downscale = Annotated[
         "--downscale",
         metavar="N",
         help="First downscale pictures by this factor (2 to 8) in linear light, for noisy or JPEG-compressed sources.",
+    ),
+]
+LicensesFile = Annotated[
+    str | None,
+    typer.Option(
+        "--licenses",
+        metavar="FILE",
+        help="A .csv or .json file of name (or pattern), license, attribution and url of the pictures, for records and "
+        "the data card.",
+    ),
+]
+NearDuplicates = Annotated[
+    str,
+    typer.Option(
+        "--near-duplicates",
+        metavar="WHAT",
+        help="Pictures that look alike: keep (they are not looked for), report, or skip (use one of each group).",
+    ),
+]
+MinSource = Annotated[
+    int, typer.Option("--min-source", metavar="PX", help="Leave out pictures with a side shorter than this.")
+]
+MinSourceDetail = Annotated[
+    float | None,
+    typer.Option(
+        "--min-source-detail",
+        metavar="X",
+        help="Leave out pictures in which nothing is sharp: whose sharpest part has less detail than X.",
     ),
 ]
 MinDetail = Annotated[
@@ -209,6 +261,7 @@ _OPTIONS = {
     "kernel_size_px": "--kernel-size",
     "tile_px": "--tile",
     "source_root": "--sources",
+    "min_source_px": "--min-source",
     "depth_root": "--depth",
     "labels_root": "--labels",
 }

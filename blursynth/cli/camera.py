@@ -210,7 +210,7 @@ def fit(
                 noisy, clean, bit_depth=bit_depth, black_level_dn=black_level, pattern=pattern, name=name
             )
         except InvalidValueError as error:
-            raise InvalidValueError(error.message(_option)) from None
+            raise InvalidValueError(error.text(_option)) from None
         _show(found, output, plot)
         return
     if black_level is not None:

@@ -68,7 +68,7 @@ class Commands(TyperGroup):
                 raise
             command = self.commands.get(ctx.invoked_subcommand)
             options = {name for parameter in command.params for name in parameter.opts} if command else set()
-            complain(error.message(lambda argument: option(argument, options)))
+            complain(error.text(lambda argument: option(argument, options)))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             if debug:

@@ -14,13 +14,13 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from blursynth.backends.compiling import shown_while_compiling
 from blursynth.io.folders import HIDDEN, endings_text
+from blursynth.io.object_store import Place
 from blursynth.records.text import printable
 from blursynth.records.units import number
 
@@ -167,7 +167,7 @@ def seconds_text(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bar(unit: str, out: Path | None = None, *, quiet: bool = False) -> Iterator[OnProgress]:
+def progress_bar(unit: str, out: Place | None = None, *, quiet: bool = False) -> Iterator[OnProgress]:
     """A live bar with rate and time left on a terminal, an occasional line in a log, nothing if ``quiet``.
 
     Yields a callback for the parameter ``on_progress`` of the data set functions. It reports if work on ``out`` is
@@ -274,16 +274,17 @@ _WORDS = {
     "compare": "comparing",
     "export": "writing",
     "report": "looking",
+    "fetch": "fetching",
 }
 
 
-def _going_on(progress: Any, out: Path | None) -> str:
+def _going_on(progress: Any, out: Place | None) -> str:
     if out is None or progress.stage != "generate" or not 0 < progress.done < progress.total:
         return ""
     return f"{out} is unfinished: {progress.done:,} of {progress.total:,} samples exist and are kept; resuming."
 
 
-def _lines(out: Path | None) -> OnProgress:
+def _lines(out: Place | None) -> OnProgress:
     last = {"time": time.monotonic()}
     stages: set[str] = set()
 

@@ -32,7 +32,7 @@ def command(
     ] = "input,target",
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Write the pairs of a data set for code that reads other layouts."""
+    """Write the pairs of a data set in layouts of other code."""
     halves = tuple(part.strip() for part in names.split(","))
     if len(halves) != 2:
         raise InvalidValueError(f"--names must be two names with a comma between them, got {names!r}.")

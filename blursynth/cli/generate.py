@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from blursynth.cli import arguments, console
 from blursynth.errors import InvalidValueError
+from blursynth.io.object_store import Place
 from blursynth.records.units import number
 
 if TYPE_CHECKING:
-    from blursynth.dataset import Plan, Report
+    from blursynth.dataset import DatasetRequest, Plan, Report
 
 EPILOG = """\b
 Examples:
@@ -39,8 +39,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="SOURCES",
-            help="Folders, globs, pictures, or .txt lists with one path per line; or a request, a .toml file.  "
-            "[required]",
+            help="Folders, globs, pictures, .tar or .parquet files of pictures, or .txt lists with one path per line; "
+            "or a request, a .toml file.  [required]",
         ),
     ] = None,  # required; checked below, to say which of the two is missing
     out: arguments.Out,
@@ -50,9 +50,7 @@ def command(
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the data set, 0 to 2^63 - 1.")] = 0,
     set_: arguments.Set = None,
     workers: arguments.Workers = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be made, its size and time, without writing anything.")
-    ] = False,
+    dry_run: arguments.DryRun = False,
     store: Annotated[
         str,
         typer.Option(
@@ -71,6 +69,10 @@ def command(
     depth_format: arguments.DepthFormatText = None,
     labels: arguments.Labels = None,
     linear: arguments.Linear = False,
+    licenses: arguments.LicensesFile = None,
+    near_duplicates: arguments.NearDuplicates = "keep",
+    min_source: arguments.MinSource = 1,
+    min_source_detail: arguments.MinSourceDetail = None,
     downscale: arguments.Downscale = 1,
     shard_length: Annotated[
         int | None, typer.Option("--shard-length", help="Samples per shard; by default about 128 MB per array.")
@@ -82,6 +84,9 @@ def command(
     engine: arguments.Engine = "local",
     scheduler: arguments.Scheduler = None,
     any_environment: arguments.AnyEnvironment = False,
+    report_: Annotated[
+        bool, typer.Option("--report", help="Also write a page about the finished data set: OUT.html.")
+    ] = False,
     quiet: arguments.Quiet = False,
 ) -> None:
     """Make a data set of sharp and blurred pictures.
@@ -106,23 +111,24 @@ def command(
             sources=sources, recipe=recipe, changes=arguments.parse_changes(set_), count=count, size_px=size, seed=seed,
             store=[name for name in names if name], kernel_size_px=kernel_size, crops_per_source=crops_per_source,
             min_detail=min_detail, depth=depth, depth_format=arguments.parse_depth_format(depth_format), labels=labels,
-            linear=linear, downscale=downscale, shard_length=shard_length, codec=codec,
+            linear=linear, licenses=licenses, near_duplicates=near_duplicates, min_source_px=min_source,
+            min_source_detail=min_source_detail, downscale=downscale, shard_length=shard_length, codec=codec,
         )  # fmt: skip
     if dry_run:
-        for name, split in request.parts().items():
-            with console.progress_bar("samples", quiet=quiet) as show:
-                planned = dataset.plan(split, workers=workers, out=out / name, on_progress=show)
-            show_plan(planned, out / name)
+        show_plans(request, out, workers=workers, quiet=quiet)
         return
-    with interruptible(out), console.progress_bar("samples", out, quiet=quiet) as show:
+    with interruptible(out, request), console.progress_bar("samples", out, quiet=quiet) as show:
         report = dataset.generate(
             request, out, workers=workers, shards=part, engine=where, any_environment=any_environment, on_progress=show
         )
     show_report(report, quiet=quiet)
+    if report_:
+        write_pages(report, quiet=quiet)
 
 
 _NOT_OF_THE_REQUEST = {
-    "ctx", "sources", "out", "set_", "workers", "dry_run", "shards", "engine", "scheduler", "any_environment", "quiet",
+    "ctx", "sources", "out", "set_", "workers", "dry_run", "shards", "engine", "scheduler", "any_environment",
+    "report_", "quiet",
 }  # fmt: skip
 
 
@@ -137,28 +143,43 @@ def _only_from_file(ctx: typer.Context, file: str) -> None:
 
 
 @contextmanager
-def interruptible(out: Path) -> Iterator[None]:
-    """After Ctrl-C, say what is kept and how to resume."""
+def interruptible(out: Place, request: DatasetRequest | None = None) -> Iterator[None]:
+    """After Ctrl-C, say what is kept and how to resume; of each split of a request that has some."""
     try:
         yield
     except KeyboardInterrupt:
         from blursynth.dataset.manifest import finished_shards
         from blursynth.dataset.schema import load_spec
 
-        text = "Stopped before anything was written."
-        if (out / "dataset.json").exists():
-            spec = load_spec(out)
-            done = [s for s in finished_shards(out) if s < spec.shards]
+        folders = [out / name if name else out for name in (request.parts() if request is not None else ("",))]
+        begun = [folder for folder in folders if (folder / "dataset.json").exists()]
+        if not begun:
+            console.echo("\nStopped before anything was written.", err=True)
+        for folder in begun:
+            spec = load_spec(folder)
+            done = [s for s in finished_shards(folder) if s < spec.shards]
             pairs = f"{sum(len(spec.range_of(s)) for s in done):,} of {spec.count:,} pairs"
-            text = (
-                f"Stopped. {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.\n"
-                f"Resume with: blursynth resume {out}"
-            )
-        console.echo(f"\n{text}", err=True)
+            stopped = "Stopped." if folder == out else f"Stopped. {folder}:"
+            console.echo(f"\n{stopped} {len(done)} of {spec.shards} shards ({pairs}) are finished and kept.", err=True)
+        if begun:
+            again = f"blursynth resume {out}" if begun == [out] else "the same command"
+            console.echo(f"Resume with: {again}", err=True)
         raise typer.Exit(130) from None
 
 
-def show_plan(plan: Plan, out: Path) -> None:
+def show_plans(
+    request: DatasetRequest, out: Place, *, only: str | None = None, workers: int | None, quiet: bool
+) -> None:
+    """Show what would be made of a request, or of one of its splits."""
+    from blursynth import dataset
+
+    for name, split in request.parts(only).items():
+        with console.progress_bar("samples", quiet=quiet) as show:
+            planned = dataset.plan(split, workers=workers, out=out / name, on_progress=show)
+        show_plan(planned, out / name)
+
+
+def show_plan(plan: Plan, out: Place) -> None:
     """Show what would be made."""
     spec = plan.spec
     console.echo(f"{plan.count:,} pairs of {spec.size_px} px with recipe {spec.recipe_name}, seed {spec.seed}")
@@ -177,6 +198,20 @@ def show_plan(plan: Plan, out: Path) -> None:
         console.echo(f"note: {note}")
     scan, dry = plan.scan, "Nothing was written: this was a dry run. "
     console.show_used(len(scan.usable), (*scan.skipped, *scan.duplicates), scan.ignored, before=dry)
+
+
+def write_pages(report: Report, *, quiet: bool = False) -> None:
+    """Write a page about each finished data set."""
+    from blursynth import dataset
+
+    for made in report.splits.values() or [report]:
+        if not made.finished:
+            console.echo(f"note: {made.out} has no page yet, since it is not finished", err=quiet)
+            continue
+        with console.progress_bar("samples", quiet=quiet) as show:
+            path = dataset.report(str(made.out), on_progress=show)
+        if not quiet:
+            console.echo(f"written: {path}")
 
 
 def _passed_over(share: float, least: float | None = None) -> str:

@@ -68,8 +68,9 @@ def _show(opened: Dataset, sample: int | None, sheet: Path | None, rows: int) ->
         console.echo("No shard is finished, so there is nothing to count yet.")
         return
     sampled = f", from {len(records):,} samples" if len(records) < len(opened) else ""
-    console.echo(f"\nDrawn numbers{sampled}")
-    _show_distributions(list(_distributions(records, opened.kinds)))
+    if not opened.spec.is_real:
+        console.echo(f"\nDrawn numbers{sampled}")
+        _show_distributions(list(_distributions(records, opened.kinds)))
     _show_sample(opened, int(records[0]["index"]))
     if sheet is not None:
         console.echo(f"\nwritten: {sheet}")
@@ -84,8 +85,8 @@ def _show_head(opened: Dataset) -> None:
     state = "finished" if opened.finished else f"not finished: {len(done)} of {spec.shards} shards"
     rows = [
         ("pairs", f"{spec.count:,} of {spec.size_px} px, {state}"),
-        ("recipe", f"{spec.recipe_name}: {opened.recipe.summary}".rstrip(": ")),
-        ("seed", str(spec.seed)),
+        ("imported" if spec.is_real else "recipe", f"{spec.recipe_name}: {_summary(opened)}".rstrip(": ")),
+        *([] if spec.is_real else [("seed", str(spec.seed))]),
         ("sources", console.plural(len(spec.sources), "picture")),
         ("licenses", _counted(s.license or "not stated in the file" for s in spec.sources)),
         ("arrays", ", ".join(f"{a.name} {a.dtype} {list(a.shape)}" for a in spec.arrays)),
@@ -98,6 +99,10 @@ def _show_head(opened: Dataset) -> None:
     rows.append(("made with", ", ".join(f"{k} {v}" for k, v in versions.items() if k in ("blursynth", "numpy"))))
     console.echo(str(opened.path))
     console.table(("", ""), rows)
+
+
+def _summary(opened: Dataset) -> str:
+    return opened.spec.summary if opened.recipe is None else opened.recipe.summary
 
 
 def _counted(values: Iterable[str]) -> str:
@@ -166,8 +171,10 @@ def _draw_sheet(opened: Dataset, path: Path, present: Sequence[int], rows: int) 
     write_contact_sheet(
         path,
         [Row(s.sharp, s.blurred, s.draw, f"sample {s.index} · {s.source}") for s in chosen],
-        title=f"{printable(opened.path.name)}: recipe {spec.recipe_name}",
-        subtitle=f"seed {spec.seed} · {spec.count:,} pairs · {opened.recipe.summary}".rstrip(" ·"),
+        title=f"{printable(opened.path.name)}: {'imported' if spec.is_real else 'recipe'} {spec.recipe_name}",
+        subtitle=f"{'' if spec.is_real else f'seed {spec.seed} · '}{spec.count:,} pairs · {_summary(opened)}".rstrip(
+            " ·"
+        ),
         recipe=opened.recipe,
     )
 
@@ -200,12 +207,16 @@ def _show_sample(opened: Dataset, index: int) -> None:
         ("source", record["source"]),
         ("sha256", record["source_sha256"]),
         ("license", record["license"] or "not stated in the file"),
+        *((key, record[key]) for key in ("attribution", "url") if record.get(key)),
         (
             "window",
             f"{window['size']} px at row {window['top']}, column {window['left']}, {window['reach']} px around it used",
         ),
     ]
     console.table(("", ""), rows)
+    if record["draw"] is None:
+        console.echo("A real pair: nothing was drawn.")
+        return
     target = record["draw"].get("target", "scene")
     target = {"kind": target} if isinstance(target, str) else dict(target)
     fields = [(f"the sharp picture: {target.pop('kind')}", "")]

@@ -27,10 +27,11 @@ def command(
     any_environment: arguments.AnyEnvironment = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Make again what verify --deep finds damaged, and nothing else.
+    """Make again what verify --deep finds damaged.
 
     Damaged shards are made from their sources, other files from copies and from
-    what is whole. Shards that were never made are not made: see resume.
+    what is whole, and nothing else is touched. Shards that were never made are
+    not made: see resume.
     """
     from blursynth import dataset
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blursynth.dataset.files import read_bounded, write_unless_same
-from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.errors import DatasetError, InvalidValueError, StoreError
 from blursynth.io import assets
+from blursynth.io.object_store import Place
 
 __all__ = ["asset_names", "asset_path", "load_assets", "read_asset", "save_assets"]
 
@@ -36,11 +36,11 @@ def _names(values: Any) -> set[str]:
     return {values} if isinstance(values, str) and _ASSET.fullmatch(values) else set()
 
 
-def asset_path(out: Path, name: str) -> Path:
+def asset_path(out: Place, name: str) -> Place:
     return out / "assets" / f"{name.removeprefix('sha256:')}.npy"
 
 
-def save_assets(recipe: Any, out: Path) -> None:
+def save_assets(recipe: Any, out: Place) -> None:
     """Write the arrays of a recipe that are missing or damaged in a data set."""
     if names := asset_names(recipe):
         (out / "assets").mkdir(exist_ok=True)
@@ -48,13 +48,13 @@ def save_assets(recipe: Any, out: Path) -> None:
         write_unless_same(asset_path(out, name), _encoded(assets.get(name)))
 
 
-def load_assets(recipe: Any, out: Path) -> None:
+def load_assets(recipe: Any, out: Place) -> None:
     """Register the arrays of a recipe; other arrays in the folder are not read."""
     for name in asset_names(recipe):
         read_asset(name, out)
 
 
-def read_asset(name: str, out: Path) -> None:
+def read_asset(name: str, out: Place) -> None:
     """Register one array if its file is unchanged, byte for byte."""
     path = asset_path(out, name)
     fix = "Run blursynth repair, which restores it from its copy, or the command that made the data set."
@@ -64,7 +64,7 @@ def read_asset(name: str, out: Path) -> None:
         known = assets.register(array)
     except FileNotFoundError:
         raise DatasetError(f"{path}: is missing.", why="The draws refer to it.", fix=fix) from None
-    except DatasetError:
+    except (DatasetError, StoreError):
         raise
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).", fix=fix) from None

@@ -15,6 +15,7 @@ from typing import Any
 
 from blursynth.dataset.files import sha256_hex, write_atomically
 from blursynth.dataset.schema import Spec
+from blursynth.io.object_store import Place
 from blursynth.records.text import printable
 
 __all__ = ["write_card"]
@@ -25,9 +26,9 @@ _MOST_LICENCES = 50  # listed in the card; the records hold all
 _LONGEST = 500  # characters of one untrusted string
 
 
-def write_card(out: Path, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
+def write_card(out: Place, spec: Spec, digest: dict[str, str]) -> dict[str, str]:
     """Write ``README.md`` and ``croissant.json``; the sha256 of each by its name."""
-    name = out.resolve().name or "blursynth"
+    name = (out.resolve() if isinstance(out, Path) else out).name or "blursynth"
     card = _card(name, spec, digest).encode()
     described = {"dataset.json": spec.to_json(), "README.md": card}
     croissant = json.dumps(_croissant(name, spec, digest, described), indent=1, ensure_ascii=False, allow_nan=False)
@@ -64,19 +65,16 @@ def _code(text: object) -> str:
 def _card(name: str, spec: Spec, digest: dict[str, str]) -> str:
     path = ascii(name)  # a Python string literal, whatever the name
     summary = spec.summary or spec.recipe.get("summary", "") or spec.recipe_name
-    steps = ""
-    if "target" in spec.recipe:
-        text = json.dumps(spec.recipe["target"], ensure_ascii=False, allow_nan=False)
-        steps += f"| (the sharp picture) | {_code(text)} |\n"
-    for step in spec.recipe["step"]:
-        fields = {key: value for key, value in step.items() if key != "name"}
-        text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
-        steps += f"| {_code(step.get('name', step.get('kind')))} | {_code(text)} |\n"
-    counted = _licenses(spec).most_common(_MOST_LICENCES)
+    counted = Counter(source.credit or NOT_STATED for source in spec.sources).most_common(_MOST_LICENCES)
     licenses = "\n".join(f"| {_code(what)} | {number} |" for what, number in counted)
     arrays = "\n".join(
         f"| `{a.name}` | {a.dtype} | {' x '.join(str(n) for n in (spec.count, *a.shape))} |" for a in spec.arrays
     )
+    made = "cut from the pairs of\nthe public set" if spec.is_real else "made with\nblursynth and the recipe"
+    pairs = f"{spec.count} aligned pairs of a sharp and a blurred picture"
+    draw = "" if spec.is_real else ", sample.draw"
+    tag = "" if spec.is_real else "\n- synthetic-blur"
+    of_each = "the blurred picture with sha256" if spec.is_real else "the parameters of each step"
     return f"""---
 pretty_name: {json.dumps(_plain(name), ensure_ascii=False, allow_nan=False)}
 license: {json.dumps(_plain(spec.license), ensure_ascii=False, allow_nan=False) if spec.license else "other"}
@@ -84,23 +82,21 @@ task_categories:
 - image-to-image
 tags:
 - deblurring
-- image-restoration
-- synthetic-blur
+- image-restoration{tag}
 size_categories:
 - {_size_category(spec.count)}
 ---
 
 # {_code(name)}
 
-{spec.count} aligned pairs of a sharp and a blurred picture, {spec.size_px} x {spec.size_px} px, made with
-blursynth and the recipe {_code(spec.recipe_name)}: {_code(summary)}.
+{pairs}, {spec.size_px} x {spec.size_px} px, {made} {_code(spec.recipe_name)}: {_code(summary)}.
 
 | array | type | shape |
 |---|---|---|
 {arrays}
 
 Everything that made a sample is recorded in `draws/*.jsonl`: its source picture with sha256 and license, the window,
-and the parameters of each step.
+and {of_each}.
 
 ## Open it
 
@@ -109,7 +105,7 @@ import blursynth
 
 dataset = blursynth.open_dataset({path})
 sample = dataset[0]
-sample.sharp, sample.blurred, sample.draw
+sample.sharp, sample.blurred{draw}
 ```
 
 Any zarr 3 reader can open the arrays as well:
@@ -123,16 +119,12 @@ group["blurred"][0]
 
 ## How it was made
 
-Seed {spec.seed}, {len(spec.sources)} source pictures, {spec.shards} shards of {spec.shard_length} samples.
-{_light(spec)}{_maps(spec)}
-| step | parameters and distributions |
-|---|---|
-{steps}
+{_cut(spec) if spec.is_real else _steps(spec)}
 ## Licenses of the source pictures
 
 The pairs are derived works of their sources. The license of each is in its sample's record.
 
-| license | pictures |
+| license, author, address | pictures |
 |---|---|
 {licenses}
 
@@ -144,6 +136,32 @@ The pairs are derived works of their sources. The license of each is in its samp
 | pixels, in sample order | `{digest["pixels"]}` |
 | draws, in sample order | `{digest["draws"]}` |
 """
+
+
+def _cut(spec: Spec) -> str:
+    """How real pairs were cut."""
+    return (
+        f"{len(spec.sources)} pairs were cut into the fewest windows of {spec.size_px} x {spec.size_px} px that cover\n"
+        f"them, evenly spaced, their values unchanged; {spec.shards} shards of {spec.shard_length} samples.\n"
+    )
+
+
+def _steps(spec: Spec) -> str:
+    """How the others were made."""
+    steps = ""
+    if "target" in spec.recipe:
+        text = json.dumps(spec.recipe["target"], ensure_ascii=False, allow_nan=False)
+        steps += f"| (the sharp picture) | {_code(text)} |\n"
+    for step in spec.recipe["step"]:
+        fields = {key: value for key, value in step.items() if key != "name"}
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+        steps += f"| {_code(step.get('name', step.get('kind')))} | {_code(text)} |\n"
+    shards = f"{spec.shards} shards of {spec.shard_length} samples"
+    return f"""Seed {spec.seed}, {len(spec.sources)} source pictures, {shards}.
+{_light(spec)}{_maps(spec)}
+| step | parameters and distributions |
+|---|---|
+{steps}"""
 
 
 def _light(spec: Spec) -> str:
@@ -189,7 +207,8 @@ def _croissant(name: str, spec: Spec, digest: dict[str, str], described: Mapping
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": _plain(name),
-        "description": f"{spec.count} aligned pairs of sharp and blurred pictures; recipe {_plain(spec.recipe_name)}.",
+        "description": f"{spec.count} aligned pairs of sharp and blurred pictures; "
+        f"{'imported from' if spec.is_real else 'recipe'} {_plain(spec.recipe_name)}.",
         "license": _plain(spec.license) if spec.license else licenses[0] if len(licenses) == 1 else licenses,
         "version": "1.0.0",
         "identifier": digest["pixels"],

@@ -46,7 +46,7 @@ class Row:
     sharp, blurred
         ``[H, W, 3]``: uint8 or uint16 file codes, or floats in linear light, which are encoded for the eye.
     draw
-        The draw that made it.
+        The draw that made it; None for a real pair.
     caption
         A line above its parameters, such as its index and source.
     points
@@ -56,7 +56,7 @@ class Row:
 
     sharp: NDArray[Any]
     blurred: NDArray[Any]
-    draw: Draw
+    draw: Draw | None
     caption: str = ""
     points: NDArray[np.floating] | None = None
 
@@ -96,8 +96,8 @@ def points_of_light(draw: Draw, frame: Frame, *, margin_px: int = 0, across: int
     return np.asarray(Draw(steps)(frame.with_image(light, Encoding.LINEAR), margin_px=margin_px).image[0, 0])
 
 
-def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, str]]:
-    """(step and kind, its parameters) of every step that has parameters.
+def describe_draw(draw: Draw | None, recipe: Recipe | None = None) -> list[tuple[str, str]]:
+    """(step and kind, its parameters) of every step that has parameters; nothing of real pairs.
 
     With a recipe, the fields that it sets are shown; for a sensor drawn from a camera's file, the camera with its ISO,
     gain, white and read noise. Without a recipe, fields that differ from their defaults are shown. Seeds, the colors of
@@ -114,7 +114,7 @@ def describe_draw(draw: Draw, recipe: Recipe | None = None) -> list[tuple[str, s
         if "camera" in given[name]:
             given[name] |= {"gain_dn_per_e", "white_level_e", "read_noise_e"}
     lines = []
-    for name, step in draw.steps:
+    for name, step in draw.steps if draw else ():
         fields = [
             (field, value)
             for field, value in step.fields().items()
@@ -275,7 +275,7 @@ def contact_sheet(
 
 def blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
     """The kernel, or the blurred points of light if the blur varies."""
-    if (kernel := row.draw.kernel()) is not None:
+    if row.draw is not None and (kernel := row.draw.kernel()) is not None:
         return kernel_picture(kernel, size_px)
     if row.points is not None:
         shown = np.sqrt(np.clip(row.points / max(float(row.points.max()), 1e-300), 0.0, 1.0))
@@ -283,7 +283,7 @@ def blur_picture(row: Row, size_px: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw
 
     tile = Image.new("RGB", (size_px, size_px), (0, 0, 0))
-    text = "differs from pixel to pixel"
+    text = "a real pair" if row.draw is None else "differs from pixel to pixel"
     ImageDraw.Draw(tile).text((size_px // 2, size_px // 2), text, fill=(255, 255, 255), font=_font(14), anchor="mm")
     return np.asarray(tile)
 

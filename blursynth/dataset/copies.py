@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from blursynth.dataset.asset_files import ASSET_BYTES, asset_names, asset_path, read_asset
-from blursynth.dataset.files import JSON_BYTES, read_bounded, read_sealed, require_regular, write_unless_same
+from blursynth.dataset.files import JSON_BYTES, read_bounded, read_sealed, size_of, write_unless_same
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import relative
 from blursynth.dataset.schema import COPIES, Spec, load_spec
 from blursynth.dataset.sources import NotUsed
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, StoreError
+from blursynth.io.object_store import Place
 
 __all__ = ["COPIED_BYTES", "copied_names", "is_whole", "keep_copies", "same_content"]
 
@@ -27,7 +28,7 @@ def copied_names(spec: Spec) -> tuple[str, ...]:
     return ("dataset.json", "skipped.json", *assets)
 
 
-def is_whole(folder: Path, name: str) -> bool:
+def is_whole(folder: Place, name: str) -> bool:
     """Whether a file, in the data set or below ``copies/``, is as it was written; each has its own hash."""
     try:
         if name == "dataset.json":
@@ -36,15 +37,17 @@ def is_whole(folder: Path, name: str) -> bool:
             read_sealed(folder / name, "the list of unused inputs", NotUsed)
         else:
             read_asset(f"sha256:{Path(name).stem}", folder)
+    except StoreError:
+        raise
     except (DatasetError, OSError):
         return False
     return True
 
 
-def same_content(out: Path, name: str) -> bool:
+def same_content(out: Place, name: str) -> bool:
     """Whether a file and its copy have the same bytes; an OSError says that one of them cannot be read."""
     one, other = out / name, out / COPIES / name
-    if require_regular(one).st_size != require_regular(other).st_size:
+    if size_of(one) != size_of(other):
         return False
     return read_bounded(one, COPIED_BYTES) == read_bounded(other, COPIED_BYTES)
 
@@ -56,6 +59,8 @@ def keep_copies(folder: DatasetFolder, spec: Spec) -> list[str]:
         try:
             if same_content(out, name):
                 continue
+        except StoreError:
+            raise
         except (DatasetError, OSError):
             pass  # one of them is missing, or is not a regular file
         if not is_whole(out, name):

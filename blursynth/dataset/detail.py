@@ -12,8 +12,9 @@ from blursynth.backends import for_array
 from blursynth.frame import Encoding
 from blursynth.physics.color import LUMA
 
-__all__ = ["detail_of"]
+__all__ = ["detail_of", "sharpest_detail"]
 
+TILE_PX = 256
 MIDDLE_GREY = 0.18  # of white: what a meter makes of the mean of a scene
 
 
@@ -58,3 +59,33 @@ def detail_of(image: NDArray[Any], encoding: Encoding) -> float:
     inside = luma[1:-1, 1:-1]
     laplacian = 4.0 * inside - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
     return math.sqrt(float(laplacian.var()))
+
+
+def sharpest_detail(pixels: NDArray[Any], encoding: Encoding, *, enough: float = math.inf) -> float:
+    """The largest :func:`detail_of` among tiles of 256 x 256 px of a picture, or the first that is ``enough``.
+
+    It is low if nothing in a picture is in focus, whereas a blurred background beside a sharp subject does not matter.
+
+    Parameters
+    ----------
+    pixels
+        ``[H, W, 3]``: codes of uint8 or uint16, or light of float32. Tiles at the right and lower edge overlap their
+        neighbors; smaller pictures are one tile, and those with a side below 3 px have no detail.
+    encoding
+        Encoding of the picture, display or linear.
+    """
+    white = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    most = 0.0
+    if min(pixels.shape[:2]) < 3:
+        return most
+    for top in _starts(pixels.shape[0]):
+        for left in _starts(pixels.shape[1]):
+            tile = pixels[top : top + TILE_PX, left : left + TILE_PX]
+            most = max(most, detail_of(np.moveaxis(tile, -1, 0) / np.float32(white), encoding))
+            if most >= enough:
+                return most
+    return most
+
+
+def _starts(length: int) -> list[int]:
+    return [min(start, max(0, length - TILE_PX)) for start in range(0, length, TILE_PX)]

@@ -35,9 +35,10 @@ def some_records(opened: Dataset, most: int = MOST_RECORDS) -> list[dict[str, An
 
 
 def drawn_numbers(records: Sequence[dict[str, Any]], kinds: Sequence[type[Degradation]]) -> Iterator[DrawnStep]:
-    """The kinds of each step, most frequent first; seeds are left out."""
-    for position, first in enumerate(records[0]["draw"]["step"]):
-        steps = [record["draw"]["step"][position] for record in records]
+    """The kinds of each step, most frequent first; seeds are left out. Nothing of real pairs."""
+    draws = [record["draw"] for record in records if record["draw"] is not None]
+    for position, first in enumerate(draws[0]["step"] if draws else ()):
+        steps = [draw["step"][position] for draw in draws]
         for kind, count in Counter(step["kind"] for step in steps).most_common():
             mine = [step for step in steps if step["kind"] == kind]
             values = {

@@ -32,6 +32,10 @@ __all__ = ["DaskEngine", "Engine", "Event", "LocalEngine", "SerialEngine", "make
 
 TRIES = 3  # attempts at a shard whose worker dies
 CLOSE_S = 10.0  # time that a Dask client or cluster has to shut down
+# Shards given to a Dask cluster at a time, for each of its threads and at least: enough that none waits for the client,
+# and that a cluster that grows with its work begins to grow.
+AHEAD, LEAST_AHEAD = 3, 64
+ASK_S, ANSWER_S = 2.0, 10.0  # how often a Dask scheduler is asked for its threads, and how long it may take to answer
 # Loading numba and the codecs can take longer than making a shard; the fork server does it once for all workers.
 _PRELOADED = ("cv2", "numcodecs.blosc", "blursynth.dataset.engine", "blursynth.dataset.preloaded")
 SILENT_S = 120.0  # time without a report of a worker until it is named, then doubled each time
@@ -122,7 +126,8 @@ class LocalEngine(Engine):
     def _hire(self) -> None:
         ours, theirs = self._context.Pipe()
         with single_threaded(), _ctrl_c_waits():
-            process = self._context.Process(target=_work, args=(theirs, self._job, self._again), daemon=True)
+            given = theirs, self._job, self._again, dict(os.environ)
+            process = self._context.Process(target=_work, args=given, daemon=True)
             process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
@@ -276,8 +281,12 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, job: Job, again: bool) -> None:
-    """Main loop of a worker: take the number of a shard, make it, report; until the other end is gone."""
+def _work(connection: Connection, job: Job, again: bool, environment: dict[str, str]) -> None:
+    """Main loop of a worker: take the number of a shard, make it, report; until the other end is gone.
+
+    It gets the environment as it is now, for credentials; that of the fork server is as it was when this one began.
+    """
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -344,6 +353,9 @@ def _foreign(error: Exception) -> DatasetError:
 class DaskEngine(Engine):
     """Shards as tasks on a Dask cluster whose workers see the data set and the sources under the same paths.
 
+    A task has the name of the data set and the number of its shard. Scheduler and client hold three tasks for each
+    thread of the cluster, and at least 64, however many shards there are: when one is finished, another is submitted.
+
     Parameters
     ----------
     address
@@ -365,7 +377,9 @@ class DaskEngine(Engine):
         self._stall_s = _checked_stall(stall_s)
         distributed = require("distributed", extra="cluster", purpose="engine='dask'")
         self._distributed = distributed
-        self._futures: list[Any] = []
+        self._waiting: deque[int] = deque()
+        self._futures: set[Any] = set()  # submitted and not finished
+        self._key = ""
         self._cluster: Any = None
         self._own = not isinstance(address, distributed.Client)
         if not self._own:
@@ -380,21 +394,36 @@ class DaskEngine(Engine):
                 ) from None
         else:
             # One thread each, as in the engine 'local': kernels in child processes use no threads either.
+            # By default its pages would be on a fixed port of all networks, which a second run finds in use.
             self._cluster = distributed.LocalCluster(
-                n_workers=workers or available_cores(), threads_per_worker=1, dashboard_address=None
+                n_workers=workers or available_cores(), threads_per_worker=1, dashboard_address="127.0.0.1:0"
             )
             self._client = distributed.Client(self._cluster)
 
     def submit(self, job: Job, shards: Sequence[int], *, again: bool = False) -> None:
+        self._job, self._again, self._waiting = job, again, deque(shards)
         self._key = job.key()
-        with self._connected():
-            self._futures = [
-                self._client.submit(
-                    _make_one, job, shard, again, key=f"blursynth-{job.out.name}-{shard}-{os.urandom(4).hex()}",
-                    retries=TRIES - 1, pure=False,
-                )
-                for shard in shards
-            ]  # fmt: skip
+        # The dashboard groups tasks by what is left of "-": "shards of pairs".
+        self._name = f"shards of {job.out.name.replace('-', '_')}-{os.urandom(4).hex()}"
+
+    def _submit_more(self, submitted: Any, most: int) -> None:
+        """Give the cluster shards until it has ``most``; ``submitted`` yields them when they are finished."""
+        while self._waiting and len(self._futures) < most:
+            shard = self._waiting.popleft()
+            future = self._client.submit(
+                _make_one, self._job, shard, self._again, key=(self._name, shard), retries=TRIES - 1, pure=False
+            )
+            self._futures.add(future)
+            submitted.add(future)
+
+    def _threads(self, known: int) -> int:
+        """The number of threads of the cluster, or what is ``known`` if the scheduler does not answer."""
+        try:
+            return sum(self._client.nthreads(callback_timeout=ANSWER_S).values())
+        except TimeoutError:
+            return known
+        except OSError:
+            raise _lost_scheduler(self._client) from None
 
     def completed(self) -> Iterator[Event]:
         with self._connected():
@@ -412,12 +441,16 @@ class DaskEngine(Engine):
         import asyncio  # takes .05 s, and only Dask needs it
 
         distributed = self._distributed
-        waiting = distributed.as_completed(self._futures)
+        submitted = distributed.as_completed()
         silence, heard = SILENT_S, time.monotonic()
-        while waiting.count():
+        threads, asked = 0, -math.inf
+        while self._waiting or self._futures:
             if self._client.status not in ("running", "newly-created"):  # it tries to reconnect for a while
                 raise _lost_scheduler(self._client)
-            future = _next(waiting, 1.0)
+            if self._waiting and time.monotonic() - asked > ASK_S:
+                threads, asked = self._threads(threads), time.monotonic()
+            self._submit_more(submitted, max(LEAST_AHEAD, AHEAD * threads))
+            future = _next(submitted, 1.0)
             if future is None:
                 if time.monotonic() - heard > self._stall_s:
                     raise DatasetError(
@@ -429,6 +462,7 @@ class DaskEngine(Engine):
                     yield Event(-1, 0, note=self._whereabouts(time.monotonic() - heard))
                 continue
             silence, heard = SILENT_S, time.monotonic()
+            self._futures.remove(future)  # otherwise its result would be kept on the cluster
             if future.cancelled():
                 raise _lost_scheduler(self._client)
             try:
@@ -448,14 +482,15 @@ class DaskEngine(Engine):
     def _whereabouts(self, silent_s: float) -> str:
         """A description of the workers that have not reported."""
         try:
-            busy = {name: keys for name, keys in self._client.processing().items() if keys}
+            working = self._client.sync(self._client.scheduler.processing, workers=None, callback_timeout=ANSWER_S)
+            busy = {name: keys for name, keys in working.items() if keys}
         except Exception as error:  # the scheduler is gone or busy; report that
             return f"no shard was finished for {silent_s:.0f} s, and the scheduler does not respond ({error})"
-        where = "; ".join(f"{name}: {', '.join(str(key) for key in keys)}" for name, keys in sorted(busy.items()))
+        where = "; ".join(f"{name}: {', '.join(map(_shown, keys))}" for name, keys in sorted(busy.items()))
         return f"no shard was finished for {silent_s:.0f} s; busy: {where or 'no workers'}"
 
     def close(self) -> None:
-        futures, self._futures = self._futures, []
+        futures, self._futures = list(self._futures), set()
         if self._client.status == "running":
             # Workers that hang would let this wait for ever.
             leave = threading.Thread(target=self._leave_workers, args=(futures,), daemon=True)
@@ -471,7 +506,12 @@ class DaskEngine(Engine):
     def _leave_workers(self, futures: list[Any]) -> None:
         with suppress(Exception):  # it is shutting down; its errors must not hide the one that matters
             self._client.cancel(futures)
-            self._client.run(_forget, self._key if futures else "", on_error="ignore")
+            self._client.run(_forget, self._key, on_error="ignore")
+
+
+def _shown(key: Any) -> str:
+    """The key of a task as a reader wants it; others may use the cluster, too."""
+    return f"shard {key[1]}" if isinstance(key, tuple) and str(key[0]).startswith("shards of ") else str(key)
 
 
 def _next(waiting: Any, timeout_s: float) -> Any:

@@ -21,15 +21,22 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io import atomic
+from blursynth.io.object_store import ObjectPath, Place
+from blursynth.io.pictures import file_sha256
 from blursynth.records.nesting import is_too_deep
 
 __all__ = [
     "Sha256",
     "canonical",
+    "content_sha256",
     "disk_error",
+    "files_below",
+    "is_there",
     "locked",
+    "parsed",
+    "read_at",
     "read_bounded",
     "read_json",
     "read_sealed",
@@ -37,12 +44,14 @@ __all__ = [
     "require_regular",
     "sealed",
     "sha256_hex",
+    "size_of",
     "sweep_locks",
     "typed_json",
     "write_atomically",
     "write_unless_same",
 ]
 
+_READ_BYTES = 2**23  # at a time, of what is only hashed
 JSON_BYTES = 2**28  # of one file at most; dataset.json of a million sources has this size
 
 _T = TypeVar("_T")
@@ -58,9 +67,9 @@ def sha256_hex(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def disk_error(error: OSError, path: Path) -> DatasetError:
+def disk_error(error: OSError, path: Place) -> DatasetError | StoreError:
     """A disk error as a sentence with a fix; one of ours as it is."""
-    if isinstance(error, DatasetError):
+    if isinstance(error, DatasetError | StoreError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
@@ -76,22 +85,29 @@ def disk_error(error: OSError, path: Path) -> DatasetError:
     return DatasetError(f"{path}: cannot be written ({error.strerror or error}).")
 
 
-def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
-    """:func:`blursynth.io.atomic.write_atomically`, with disk errors raised as DatasetError.
+def write_atomically(path: Place, data: bytes, *, exclusive: bool = False) -> bool:
+    """:func:`blursynth.io.atomic.write_atomically`, with disk errors raised as DatasetError; or an object.
 
     The folder must exist: the caller decides whether it may be created (see :mod:`blursynth.dataset.folder`).
     """
     try:
+        if isinstance(path, ObjectPath):
+            if exclusive:
+                return path.create(data)
+            path.write(data)
+            return True
         return atomic.write_atomically(path, data, exclusive=exclusive)
     except OSError as error:
         raise disk_error(error, path) from None
 
 
-def write_unless_same(path: Path, data: bytes) -> None:
+def write_unless_same(path: Place, data: bytes) -> None:
     """Write a file atomically if it is missing or has other content."""
     try:
         if read_bounded(path, len(data)) == data:
             return
+    except StoreError:
+        raise
     except OSError:  # missing, unreadable or larger
         pass
     write_atomically(path, data)
@@ -105,31 +121,79 @@ def require_regular(path: Path) -> os.stat_result:
     return state
 
 
-def read_bounded(path: Path, most: int) -> bytes:
+def size_of(path: Place) -> int:
+    """The size in bytes of an object, or of a file that is safe to read; an OSError says that there is none."""
+    return path.size() if isinstance(path, ObjectPath) else require_regular(path).st_size
+
+
+def read_bounded(path: Place, most: int) -> bytes:
     """The content of a regular file of at most that many bytes; an OSError says that it cannot be read."""
-    size = require_regular(path).st_size
+    if isinstance(path, ObjectPath):
+        if (data := path.read_all(most)) is None:
+            raise _too_large(path, path.size(), most)
+        return data
+    size = size_of(path)
     if size > most:
-        raise DatasetError(
-            f"{path}: has {size:,} bytes, but such a file of a data set has at most {most:,}.",
-            fix="Restore it from a backup.",
-        )
+        raise _too_large(path, size, most)
     with path.open("rb") as file:
         return file.read(size)
 
 
-def read_json(path: Path, what: str, most: int = JSON_BYTES) -> Any:
+def read_at(path: Place, offset: int, size: int) -> bytes:
+    """Some bytes of a file, fewer if it ends before; an OSError says that it cannot be read."""
+    if isinstance(path, ObjectPath):
+        return path.read(offset, size)
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def content_sha256(path: Place) -> str:
+    """SHA-256 of the bytes of a regular file or an object; an OSError says that it cannot be read."""
+    if not isinstance(path, ObjectPath):
+        return file_sha256(path)
+    digest, size = hashlib.sha256(), path.size()
+    for offset in range(0, size, _READ_BYTES):
+        digest.update(path.read(offset, min(_READ_BYTES, size - offset)))
+    return digest.hexdigest()
+
+
+def files_below(out: Place) -> Iterator[str]:
+    """Names of all files below a folder, relative to it, but for locks."""
+    if isinstance(out, ObjectPath):
+        yield from sorted(name for name, _ in out.below())
+        return
+    for parent, names, files in os.walk(out):
+        names[:] = sorted(name for name in names if Path(parent) != out or name != ".locks")
+        yield from (Path(parent, file).relative_to(out).as_posix() for file in sorted(files))
+
+
+def is_there(path: Place) -> bool:
+    """Whether there is something of this name: a file, a folder, even a link that leads nowhere."""
+    return path.exists() if isinstance(path, ObjectPath) else os.path.lexists(path)
+
+
+def _too_large(path: Place, size: int, most: int) -> DatasetError:
+    return DatasetError(
+        f"{path}: has {size:,} bytes, but such a file of a data set has at most {most:,}.",
+        fix="Restore it from a backup.",
+    )
+
+
+def read_json(path: Place, what: str, most: int = JSON_BYTES) -> Any:
     """A JSON object from a file."""
-    value, _ = _parsed(path, what, most)
+    value, _ = parsed(path, what, most)
     return value
 
 
-def _parsed(path: Path, what: str, most: int) -> tuple[dict[str, Any], bytes]:
+def parsed(path: Place, what: str, most: int = JSON_BYTES) -> tuple[dict[str, Any], bytes]:
+    """A JSON object from a file, and its text."""
     try:
         data = read_bounded(path, most)
         value = json.loads(data)
     except FileNotFoundError:
         raise DatasetError(f"{path}: {what} is missing.") from None
-    except DatasetError:
+    except (DatasetError, StoreError):
         raise
     except OSError as error:
         raise DatasetError(f"{path}: {what} cannot be read ({error.strerror}).") from None
@@ -156,9 +220,9 @@ def sealed(document: Mapping[str, Any]) -> bytes:
     return (text + "\n").encode()
 
 
-def read_sealed(path: Path, what: str, kind: type[_T], most: int = JSON_BYTES) -> _T:
+def read_sealed(path: Place, what: str, kind: type[_T], most: int = JSON_BYTES) -> _T:
     """Read a file written by :func:`sealed` as a dataclass; changes and values of other types are errors."""
-    value, data = _parsed(path, what, most)
+    value, data = parsed(path, what, most)
     try:
         typed = typed_json(kind, data)  # first, since values of other types may become huge when rewritten
     except ValueError as error:
@@ -190,7 +254,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def refuse_links(out: Path) -> None:
+def refuse_links(out: Place) -> None:
     """Refuse to write into a folder with links that lead out of it, since that would overwrite files elsewhere."""
     for path in links_out(out):
         raise DatasetError(
@@ -200,8 +264,10 @@ def refuse_links(out: Path) -> None:
         )
 
 
-def links_out(out: Path) -> Iterator[Path]:
+def links_out(out: Place) -> Iterator[Path]:
     """Links inside a folder that lead out of it, at any depth; their targets are not inspected."""
+    if isinstance(out, ObjectPath):
+        return  # there are none
     root = os.path.realpath(out)
     for parent, folders, files in os.walk(out):
         for name in sorted((*folders, *files)):
@@ -211,12 +277,18 @@ def links_out(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(out: Path, first: int, last: int) -> Iterator[None]:
+def locked(out: Place, first: int, last: int) -> Iterator[None]:
     """Lock the shards ``first <= s < last`` of a data set: one writer per shard.
+
+    Object storage has no locks. There, of several writers of a shard one is first with its manifest, and the others
+    compare theirs with it.
 
     The lock belongs to the operating system (``flock``), so it is released when its owner dies for any reason. Several
     processes may hold different ranges.
     """
+    if isinstance(out, ObjectPath):
+        yield
+        return
     folder = out / ".locks"
     path = folder / f"{first}-{last}"
     file = _held(out, path)

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blursynth.dataset.files import sha256_hex, sweep_locks
-from blursynth.errors import DatasetError
+from blursynth.dataset.files import JSON_BYTES, read_bounded, sha256_hex, sweep_locks
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL, sync_folder, writer_is_gone
+from blursynth.io.object_store import Place
 
 __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 
@@ -24,39 +25,45 @@ __all__ = ["DatasetFolder", "sweep", "sweep_left_over"]
 class DatasetFolder:
     """A folder as it was when the work started: its place on the disk, and the content of its description file."""
 
-    path: Path  # absolute, so that it is the same folder in workers that were started elsewhere
+    path: Place  # absolute, so that it is the same folder in workers that were started elsewhere
     description_sha256: str
     description: str  # name of this file
     _folder: tuple[int, int]
-    _seen: list[tuple[int, ...]] = field(default_factory=list, compare=False)
+    _seen: list[tuple[object, ...]] = field(default_factory=list, compare=False)
 
     @classmethod
     def begun(
-        cls, path: Path, *, description: str = "dataset.json", description_sha256: str | None = None
+        cls, path: Place, *, description: str = "dataset.json", description_sha256: str | None = None
     ) -> DatasetFolder:
         """The folder as it is now; it must have this description if another process started the work."""
-        path = Path(os.path.abspath(path))
+        path = Path(os.path.abspath(path)) if isinstance(path, Path) else path
         try:
-            state = path.stat()
-            sha256 = sha256_hex((path / description).read_bytes())
-        except OSError:
-            raise _gone(path) from None
+            identity = _identity(path)
+            sha256 = sha256_hex(read_bounded(path / description, JSON_BYTES))
+        except OSError as error:
+            raise error if isinstance(error, StoreError) else _gone(path) from None
         if description_sha256 not in (None, sha256):
             raise _gone(path)
-        return cls(path, sha256, description, (state.st_dev, state.st_ino))
+        return cls(path, sha256, description, identity)
 
     def is_same(self) -> bool:
         """Whether the path still leads to this folder."""
         description = self.path / self.description
         try:
-            folder, state = self.path.stat(), description.stat()
-            if (folder.st_dev, folder.st_ino) != self._folder:
+            if _identity(self.path) != self._folder:
                 return False
-            seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            seen: tuple[object, ...]
+            if isinstance(description, Path):
+                state = description.stat()
+                seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            else:
+                seen = description.state()
             if seen not in self._seen:  # hashed once, unless it changes
-                if sha256_hex(description.read_bytes()) != self.description_sha256:
+                if sha256_hex(read_bounded(description, JSON_BYTES)) != self.description_sha256:
                     return False
                 self._seen[:] = [seen]
+        except StoreError:
+            raise  # that it cannot be reached does not say that it is gone
         except OSError:
             return False
         return True
@@ -66,8 +73,10 @@ class DatasetFolder:
         if not self.is_same():
             raise _gone(self.path)
 
-    def make(self, folder: Path) -> None:
+    def make(self, folder: Place) -> None:
         """Make a folder inside the data set, with its parents; the folder of the data set itself is never made."""
+        if not isinstance(folder, Path):
+            return  # objects have none
         missing = []
         for parent in (folder, *folder.parents):
             if parent == self.path or parent.is_dir():
@@ -83,7 +92,15 @@ class DatasetFolder:
             sync_folder(parent.parent)
 
 
-def _gone(path: Path) -> DatasetError:
+def _identity(path: Place) -> tuple[int, int]:
+    """Which folder it is; the names of objects say all of it."""
+    if not isinstance(path, Path):
+        return (0, 0)
+    state = path.stat()
+    return (state.st_dev, state.st_ino)
+
+
+def _gone(path: Place) -> DatasetError:
     return DatasetError(
         f"{path}: is no longer the folder in which this work was started.",
         why="It was removed, renamed, replaced or unmounted, and nothing should be written elsewhere.",
@@ -91,8 +108,10 @@ def _gone(path: Path) -> DatasetError:
     )
 
 
-def sweep(out: Path, shards: range, arrays: tuple[str, ...]) -> int:
+def sweep(out: Place, shards: range, arrays: tuple[str, ...]) -> int:
     """Remove leftovers of interrupted writers of these shards, for the holder of their lock; returns the file count."""
+    if not isinstance(out, Path):
+        return 0  # an object is written as a whole or not at all
     found = []
     for folder in (out / "manifest", out / "draws"):
         for path in _partials(folder.glob(f"*{PARTIAL}")):
@@ -100,13 +119,16 @@ def sweep(out: Path, shards: range, arrays: tuple[str, ...]) -> int:
             if head.isdigit() and int(head) in shards:
                 found.append(path)
     for array in arrays:
-        for shard in shards:
-            found += _partials((out / array / "c" / str(shard)).rglob(f"*{PARTIAL}"))
+        for folder in _partials((out / array / "c").glob("*")):  # of a million shards a few may have been begun
+            if folder.name.isdigit() and int(folder.name) in shards:
+                found += _partials(folder.rglob(f"*{PARTIAL}"))
     return _remove(found)
 
 
-def sweep_left_over(out: Path) -> int:
+def sweep_left_over(out: Place) -> int:
     """Remove leftovers and locks of dead writers, anywhere in the data set; returns the number of files."""
+    if not isinstance(out, Path):
+        return 0
     found = [path for path in _partials(out.rglob(f"*{PARTIAL}")) if writer_is_gone(path)]
     return _remove(found) + sweep_locks(out)
 

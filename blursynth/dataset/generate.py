@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
@@ -19,6 +20,7 @@ from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import asset_names, asset_path, save_assets
 from blursynth.dataset.copies import keep_copies
+from blursynth.dataset.cut import PairCutter
 from blursynth.dataset.engine import Engine, make_engine, start_early
 from blursynth.dataset.files import (
     disk_error,
@@ -30,9 +32,8 @@ from blursynth.dataset.files import (
     write_atomically,
 )
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
-from blursynth.dataset.index import index_fits, passed_over_share, read_index, write_index
+from blursynth.dataset.index import content_digest, index_fits, passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import (
-    Manifest,
     finished_shards,
     manifest_path,
     missing_shards,
@@ -54,17 +55,19 @@ from blursynth.dataset.schema import (
     load_spec,
 )
 from blursynth.dataset.shards import encode_chunk
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Skipped, scan_sources
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, NotUsed, Scan, Skipped, alike_across, scan_sources
 from blursynth.dataset.writer import Job
 from blursynth.errors import Alone, Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.folders import expanded
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = ["Plan", "Prepared", "Report", "finalize", "generate", "plan", "prepare", "resume"]
 
 CHECKED_DRAWS = 2000  # a few seconds, however large the data set is, while workers load their libraries
 # Of small data sets, which lose little when they fail later, and where pixels are needed, which takes longer.
 FEW_DRAWS = 64
+_REQUESTS = 16  # to object storage at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,15 @@ class Prepared:
     scan: Scan
     spec: Spec
     renderer: Renderer
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPairs:
+    """The same of real pairs, which are imported."""
+
+    scan: Scan
+    spec: Spec
+    renderer: PairCutter
 
 
 @dataclass(frozen=True)
@@ -167,12 +179,14 @@ class Report:
         a limit.
     environment
         sha256 of the versions and the processor that the pixels depend on, as used in an expected digest.
+    checked
+        Number of samples whose draws were compared with an expected digest.
     splits
         For a request with splits, the report of each split by name. The other fields are then totals, in which the
         shards are numbered on from one split to the next; ``digest`` and ``passed_over`` are only those of the splits.
     """
 
-    out: Path
+    out: Place
     count: int
     shards: int
     made: tuple[int, ...]
@@ -189,6 +203,7 @@ class Report:
     sources: int = 0
     passed_over: float | None = None
     environment: str = ""
+    checked: int = 0
     splits: dict[str, Report] = field(default_factory=dict)
 
     @property
@@ -213,16 +228,22 @@ def prepare(
     check_recipe(recipe)  # before the scan, which may take long
     workers = checked_workers(workers)
     if scan is None:
-        scan = scan_sources(
-            request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
-            linear=request.linear, downscale=request.downscale, size_px=request.size_px, workers=workers,
-            on_progress=on_progress,
-        )  # fmt: skip
+        scan = _scan(request, workers, on_progress)
+        scan = scan if request.share is None else scan.part(request.share, request.split_by)
     else:
         _check_scan(scan, request)
     spec = build_spec(request, scan, workers)
     check_encodings(recipe, spec.sources)
     return Prepared(request, scan, spec, Renderer(spec, recipe, scan.roots))
+
+
+def _scan(request: DatasetRequest, workers: int, on_progress: OnProgress | None) -> Scan:
+    return scan_sources(
+        request.sources, depth=request.depth, depth_format=request.depth_format, labels=request.labels,
+        linear=request.linear, downscale=request.downscale, licenses=request.licenses, source_list=request.source_list,
+        near_duplicates=request.near_duplicates, min_source_px=request.min_source_px,
+        min_source_detail=request.min_source_detail, size_px=request.size_px, workers=workers, on_progress=on_progress,
+    )  # fmt: skip
 
 
 def _refuse_splits(request: DatasetRequest, function: str) -> None:
@@ -252,7 +273,7 @@ def plan(
     *,
     scan: Scan | None = None,
     workers: int | None = None,
-    out: str | Path | None = None,
+    out: str | Place | None = None,
     trials: int = 8,
     on_progress: OnProgress | None = None,
 ) -> Plan:
@@ -278,11 +299,11 @@ def plan(
     _require_count(request)
     prepared = prepare(request, scan=scan, workers=workers, on_progress=on_progress)
     passed_over = check_draws(prepared)
-    planned = _planned(prepared, checked_workers(workers), expanded(out) if out is not None else None, trials)
+    planned = _planned(prepared, checked_workers(workers), as_place(out) if out is not None else None, trials)
     return replace(planned, passed_over=passed_over)
 
 
-def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) -> Plan:
+def _planned(prepared: Prepared | PreparedPairs, workers: int, out: Place | None, trials: int) -> Plan:
     spec, renderer = prepared.spec, prepared.renderer
     trials = min(trials, spec.count)
     reach = stored = raw = 0
@@ -318,11 +339,12 @@ def _planned(prepared: Prepared, workers: int, out: Path | None, trials: int) ->
 
 def generate(
     request: DatasetRequest,
-    out: str | Path,
+    out: str | Place,
     *,
     scan: Scan | None = None,
     workers: int | None = None,
     shards: tuple[int, int] | None = None,
+    only: str | None = None,
     engine: Literal["local", "dask"] | Engine = "local",
     any_environment: bool = False,
     cache_bytes: int = CACHE_BYTES,
@@ -344,7 +366,9 @@ def generate(
         Number of processes; by default the number of cores. With 1, everything runs in this process.
     shards
         ``(a, b)``: make only the shards a <= s < b, for job arrays. The job that makes the last shard finishes the data
-        set.
+        set. Of a request with splits it needs ``only``.
+    only
+        Name of a split: it alone is made, in its folder ``out/NAME``. By default all are.
     engine
         ``"local"``, ``"dask"`` or an :class:`~blursynth.dataset.engine.Engine`.
     any_environment
@@ -367,34 +391,50 @@ def generate(
     KeyboardInterrupt
         Ctrl-C was pressed; finished shards are kept.
     """
-    out, workers = expanded(out), checked_workers(workers)
+    workers = checked_workers(workers)
     work = Work(workers, engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
+    parts, wanted = request.parts(), request.parts(only)
     if not request.split:
-        return _generate(*_looked(request, out, scan, work), shards, work)
-    if shards is not None or scan is not None:
+        return make(*_looked(request, out, scan, work), shards, work)
+    if scan is not None or (shards is not None and only is None):
         name = "shards" if shards is not None else "scan"
         what: Message = (Argument(name), " cannot be given for a request with splits.")
-        raise InvalidValueError(what, fix="Make its parts one by one.", field=name)
-    looked = {name: _looked(part, out / name, None, work) for name, part in request.parts().items()}
+        fix: Message = "Make its parts one by one."
+        if name == "shards":
+            fix = ("Name the split that is meant: ", Argument("only", next(iter(parts))), ".")
+        raise InvalidValueError(what, fix=fix, field=name)
+    looked, whole = {}, None
+    for name, part in parts.items():
+        scan = None
+        if part.share is not None:  # shares are of the same pictures, which are looked through once
+            whole = whole or _scan(part, workers, on_progress)
+            scan = whole.part(part.share, part.split_by)
+        looked[name] = _looked(part, out / name, scan, work)
     check_apart({name: prepared.scan for name, (prepared, _, _) in looked.items()})
-    return _summed(out, {name: _generate(*one, shards, work) for name, one in looked.items()})
+    made = {name: make(*one, shards, work) for name, one in looked.items() if name in wanted}
+    return _summed(out, made)
 
 
 def _looked(
-    request: DatasetRequest, out: Path, scan: Scan | None, work: Work
-) -> tuple[Prepared, Path, DatasetError | None]:
+    request: DatasetRequest, out: Place, scan: Scan | None, work: Work
+) -> tuple[Prepared, Place, DatasetError | None]:
     """The pictures of a data set, its folder, and any damage to its description there."""
     _require_count(request)
-    begun, damage = _begun(out)
+    length, damage = begun_in(out)
     if request.shard_length is None:
-        length = begun.shard_length if begun is not None else _shard_length(out)
         request = request.replace(shard_length=length)
     return prepare(request, scan=scan, workers=work.workers, on_progress=work.on_progress), out, damage
 
 
-def _generate(
-    prepared: Prepared, out: Path, damage: DatasetError | None, shards: tuple[int, int] | None, work: Work
+def make(
+    prepared: Prepared | PreparedPairs,
+    out: Place,
+    damage: DatasetError | None,
+    shards: tuple[int, int] | None,
+    work: Work,
 ) -> Report:
+    """Make, or go on with, a data set whose pictures were scanned; ``damage`` is that of its description."""
     spec, scan = prepared.spec, prepared.scan
     wanted = _wanted(shards, spec)
     notes = list(scan.notes)
@@ -405,7 +445,8 @@ def _generate(
         begun = load_spec(out)
     else:
         start_early(work.engine, work.workers, len(wanted))
-        check_draws(prepared)
+        if isinstance(prepared, Prepared):
+            check_draws(prepared)
         _check_room(prepared, work.workers, out, wanted)
         begun = _begin(out, prepared)
     if begun.sha256() != spec.sha256():
@@ -413,12 +454,17 @@ def _generate(
     _write_beside(out, prepared)
     if forgotten := remember_roots(begun, scan.roots):
         notes.append(forgotten)
-    kinds = tuple(dict.fromkeys(k for _, sampler in prepared.renderer.recipe.steps for k in sampler.kinds()))
+    steps = prepared.renderer.recipe.steps if isinstance(prepared, Prepared) else ()
+    kinds = tuple(dict.fromkeys(k for _, sampler in steps for k in sampler.kinds()))
     report = _run(out, begun, kinds, lambda: scan.roots, wanted, (), work)
     notes += report.notes
-    notes += _digest_notes(prepared.request, out, report.digest)
+    checked = 0
+    if isinstance(prepared, Prepared):
+        checked, differs = _check_digest(prepared.request, out, begun, report.digest)
+        notes += differs
     return replace(
         report,
+        checked=checked,
         skipped=scan.skipped,
         duplicates=scan.duplicates,
         notes=tuple(notes),
@@ -427,7 +473,7 @@ def _generate(
     )
 
 
-def other_arguments(out: Path, changes: Sequence[Message], why: str) -> DatasetError:
+def other_arguments(out: Place, changes: Sequence[Message], why: str) -> DatasetError:
     """The error for a folder that was started with another request."""
     parts: list[str | Argument | Alone] = [f"{out}: was started with other arguments: "]
     for number, change in enumerate(changes):
@@ -454,39 +500,60 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
                     value=split,
                 )
             seen[source.sha256] = split, source.name
+    if alike := alike_across(scans):
+        (split, name), (other, like) = alike
+        raise InvalidValueError(
+            f"The splits {split!r} and {other!r} have pictures that look alike: {name} and {like}.",
+            why="A result on a training picture says nothing about unseen pictures.",
+            fix="Give each split its own sources, or a share of common ones.",
+            field="split",
+            value=other,
+        )
 
 
-def _digest_notes(request: DatasetRequest, out: Path, digest: Mapping[str, str]) -> list[str]:
-    """Compare a finished data set with the digest that its request expects."""
+def _check_digest(
+    request: DatasetRequest, out: Place, spec: Spec, digest: Mapping[str, str]
+) -> tuple[int, tuple[str, ...]]:
+    """Compare the samples whose digest the request expects, if all are made; returns their number, and notes."""
     expected = request.digest
-    if expected is None or not digest:
-        return []
+    if expected is None:
+        return 0, ()
+    of = ""
+    if expected.first is not None:
+        of = f" of its first {expected.first} samples"
+        needed = -(-expected.first // spec.shard_length)
+        if not digest and any(shard < needed for shard in missing_shards(out, spec)):
+            return 0, ()
+        digest = asdict(content_digest(out, spec, expected.first))
+    if not digest:
+        return 0, ()
+    checked = expected.first or spec.count
     fix = "Its sources, its recipe or the draws of this version differ from those that the digest was computed with."
     if digest["draws"] != expected.draws:
         raise DatasetError(
-            f"{out}: has the digest of draws {digest['draws']}, but its request expects {expected.draws}.",
+            f"{out}: has the digest of draws {digest['draws']}{of}, but its request expects {expected.draws}.",
             why="Draws are the same on every machine.",
             fix=fix,
             field="digest.draws",
             value=digest["draws"],
         )
     if expected.pixels in (None, digest["pixels"]):
-        return []
+        return checked, ()
     if expected.environment == environment_sha256():
         raise DatasetError(
-            f"{out}: has the digest of pixels {digest['pixels']}, but its request expects {expected.pixels}.",
+            f"{out}: has the digest of pixels {digest['pixels']}{of}, but its request expects {expected.pixels}.",
             why="In the same environment, pixels must be the same.",
             fix=fix,
             field="digest.pixels",
             value=digest["pixels"],
         )
-    return [
+    return checked, (
         "the draws match the expected digest; the digest of pixels differs, which is normal with other versions or on "
-        "another kind of processor"
-    ]
+        "another kind of processor",
+    )
 
 
-def _summed(out: Path, reports: dict[str, Report]) -> Report:
+def _summed(out: Place, reports: dict[str, Report]) -> Report:
     """One report for several data sets, whose shards are numbered on from one to the next."""
     all_ = reports.values()
     before = dict(zip(reports, accumulate((r.shards for r in all_), initial=0), strict=False))
@@ -506,6 +573,7 @@ def _summed(out: Path, reports: dict[str, Report]) -> Report:
         ignored=dict(sum((Counter(r.ignored) for r in all_), Counter())),
         sources=sum(r.sources for r in all_),
         environment=environment_sha256(),
+        checked=sum(r.checked for r in all_),
         splits=reports,
     )
 
@@ -521,7 +589,7 @@ def _require_count(request: DatasetRequest) -> None:
 
 
 def resume(
-    out: str | Path,
+    out: str | Place,
     *,
     workers: int | None = None,
     shards: tuple[int, int] | None = None,
@@ -554,7 +622,8 @@ def resume(
     DatasetError
         As for :func:`generate`; or the source pictures are no longer where they were.
     """
-    out = expanded(out)
+    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
     try:
         spec = load_spec(out)
     except DatasetError as error:
@@ -577,13 +646,12 @@ def resume(
             "original arguments.",
         )
     roots = functools.partial(source_roots, out, spec, source_root, depth_root, labels_root)
-    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
     report = _run(out, spec, tuple(kinds), roots, wanted, again, work)
     lost = [f"{name} is missing: blursynth generate with the same arguments writes it again" for name in lacking]
     return replace(report, notes=(*report.notes, *lost))
 
 
-def finalize(out: str | Path) -> dict[str, str]:
+def finalize(out: str | Place) -> dict[str, str]:
     """Write the index, the data card (README.md) and the Croissant metadata of a data set with all its shards.
 
     Returns
@@ -596,14 +664,14 @@ def finalize(out: str | Path) -> dict[str, str]:
     DatasetError
         A shard is missing.
     """
-    out = expanded(out)
+    out = as_place(out)
     spec = load_spec(out)
     refuse_links(out)
     return asdict(write_index(out, spec).digest)
 
 
 def _run(
-    out: Path,
+    out: Place,
     spec: Spec,
     kinds: tuple[type[Degradation], ...],
     roots: Callable[[], dict[str, str]],
@@ -616,7 +684,7 @@ def _run(
     folder = DatasetFolder.begun(out)
     total = samples_of(spec, wanted)
     kept = _kept(out, spec, wanted, again)
-    made: dict[int, Manifest] = {}
+    made: dict[int, int] = {}
     notes: list[str] = []
     digest = _digest_if_complete(out, spec) if len(kept) == len(wanted) else None
     if len(kept) == len(wanted) and (digest is not None or missing_shards(out, spec)):
@@ -631,13 +699,14 @@ def _run(
             create_store(out, spec)
             keep_copies(folder, spec)
             kept = _kept(out, spec, wanted, again)
-            missing = [s for s in wanted if s not in kept]
+            missing = sorted(set(wanted).difference(kept))
             _tell(work, samples_of(spec, kept), total)
             if missing:
                 job = Job(folder, kinds, roots(), work.any_environment, work.cache_bytes)
                 made, notes = make_shards(job, spec, missing, again, work, total)
             folder.check()
-            if lost := [s for s in wanted if not manifest_path(out, s).exists()]:
+            unseen = sorted(set(wanted).difference(finished_shards(out)))  # a listing may lag behind
+            if lost := [s for s in unseen if not manifest_path(out, s).exists()]:
                 raise DatasetError(
                     f"{out}: shard {lost[0]} was finished but no longer exists.",
                     why="Another program removed it while other shards were being made.",
@@ -653,9 +722,9 @@ def _run(
         shards=spec.shards,
         made=tuple(sorted(made)),
         kept=tuple(kept),
-        samples=sum(m.last - m.first for m in made.values()),
+        samples=samples_of(spec, made),
         seconds=time.monotonic() - start,
-        disk_bytes=sum(m.size for m in made.values()),
+        disk_bytes=sum(made.values()),
         finished=digest is not None,
         digest=digest or {},
         notes=tuple(notes),
@@ -666,12 +735,12 @@ def _run(
 
 def make_shards(
     job: Job, spec: Spec, missing: Sequence[int], again: Sequence[int], work: Work, total: int
-) -> tuple[dict[int, Manifest], list[str]]:
-    """Make shards, report progress, and remove what writers that were stopped left; returns manifests and notes."""
+) -> tuple[dict[int, int], list[str]]:
+    """Make shards, report progress, and remove what writers that were stopped left; returns their bytes, and notes."""
     running: dict[int, int] = {}
-    made: dict[int, Manifest] = {}
+    made: dict[int, int] = {}
     notes: list[str] = []
-    ready = total - samples_of(spec, missing)
+    done = total - samples_of(spec, missing)
     arrays = tuple(a.name for a in spec.arrays)
     try:
         with closing(make_engine(work.engine, work.workers, len(missing))) as runner:
@@ -682,12 +751,14 @@ def make_shards(
                     continue
                 runner.submit(job, part, again=flag)
                 for event in runner.completed():
-                    running[event.shard] = event.done
+                    done += event.done - running.pop(event.shard, 0)
                     if event.manifest is not None:
-                        made[event.shard] = event.manifest
+                        made[event.shard] = event.manifest.size
+                    else:
+                        running[event.shard] = event.done
                     if event.note:
                         notes.append(event.note)
-                    _tell(work, ready + sum(running.values()), total, event.note)
+                    _tell(work, done, total, event.note)
     finally:
         if job.folder.is_same():  # in another folder, leftovers are not ours
             sweep(job.folder.path, range(min(missing), max(missing) + 1), arrays)
@@ -699,11 +770,18 @@ def samples_of(spec: Spec, shards: Iterable[int]) -> int:
     return sum(len(spec.range_of(s)) for s in shards)
 
 
-def _kept(out: Path, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
-    return [s for s in wanted if s not in again and shard_state(out, s, spec) is not None]
+def _kept(out: Place, spec: Spec, wanted: range, again: Sequence[int]) -> list[int]:
+    there = [s for s in finished_shards(out) if s in wanted and s not in again]
+    if isinstance(out, Path):
+        return [s for s in there if shard_state(out, s, spec) is not None]
+    # One listing instead of requests for every file, and several requests for manifests at a time.
+    sizes = dict(out.below()) if there else {}
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        found = pool.map(lambda s: shard_state(out, s, spec, sizes), there)
+        return [s for s, manifest in zip(there, found, strict=True) if manifest is not None]
 
 
-def _digest_if_complete(out: Path, spec: Spec) -> dict[str, str] | None:
+def _digest_if_complete(out: Place, spec: Spec) -> dict[str, str] | None:
     """The digests of a data set with no file missing; otherwise None."""
     files = ("README.md", "croissant.json", "zarr.json", *(f"{a.name}/zarr.json" for a in spec.arrays))
     if not all((out / name).is_file() for name in files):
@@ -722,7 +800,13 @@ def _tell(work: Work, done: int, total: int, note: str = "") -> None:
         work.on_progress(Progress("generate", done, total, note=note))
 
 
-def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
+def begun_in(out: Place) -> tuple[int | None, DatasetError | None]:
+    """Samples of a full shard of the data set in ``out``, None if it is new; and any damage to its description."""
+    begun, damage = _begun(out)
+    return begun.shard_length if begun is not None else _shard_length(out), damage
+
+
+def _begun(out: Place) -> tuple[Spec | None, DatasetError | None]:
     """The specification in ``out``, None if it is new or empty; or its error if shards are already finished."""
     refuse_links(out)
     if (out / "dataset.json").exists():
@@ -740,7 +824,7 @@ def _begun(out: Path) -> tuple[Spec | None, DatasetError | None]:
     return None, None
 
 
-def require_free(out: Path, allowed: set[str]) -> None:
+def require_free(out: Place, allowed: set[str]) -> None:
     """Refuse a place that holds something else; an interrupted start may have left the ``allowed`` files."""
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out}: is a file, not a folder.", fix="Choose another place.")
@@ -753,7 +837,7 @@ def require_free(out: Path, allowed: set[str]) -> None:
         )
 
 
-def _shard_length(out: Path) -> int | None:
+def _shard_length(out: Place) -> int | None:
     """Samples of a full shard, from the first readable manifest; None without one."""
     for shard in finished_shards(out):
         try:
@@ -767,7 +851,7 @@ def _shard_length(out: Path) -> int | None:
     return None
 
 
-def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
+def _recover(out: Place, spec: Spec, damage: DatasetError, any_environment: bool) -> Spec:
     """Rewrite ``dataset.json`` if the finished shards prove that it was this one."""
     found, others = [], 0
     for shard in finished_shards(out):
@@ -792,7 +876,7 @@ def _recover(out: Path, spec: Spec, damage: DatasetError, any_environment: bool)
     return load_spec(out)
 
 
-def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
+def unrecovered(out: Place, damage: DatasetError) -> DatasetError:
     """The error for a damaged description of a data set that has finished shards."""
     return DatasetError(
         damage.what,
@@ -802,7 +886,7 @@ def unrecovered(out: Path, damage: DatasetError) -> DatasetError:
     )
 
 
-def _begin(out: Path, prepared: Prepared) -> Spec:
+def _begin(out: Place, prepared: Prepared | PreparedPairs) -> Spec:
     """Write the constant files, ``dataset.json`` last, so that its existence implies that of the others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -813,14 +897,14 @@ def _begin(out: Path, prepared: Prepared) -> Spec:
     return load_spec(out)  # if two start at the same time, that of the first
 
 
-def _write_beside(out: Path, prepared: Prepared) -> None:
+def _write_beside(out: Place, prepared: Prepared | PreparedPairs) -> None:
     """Write missing files beside ``dataset.json`` whose content only the call that starts a data set knows."""
     save_assets(prepared.spec.recipe, out)
     if not _skipped_is_ours(out):
         write_atomically(out / "skipped.json", sealed(prepared.scan.not_used()))
 
 
-def _skipped_is_ours(out: Path) -> bool:
+def _skipped_is_ours(out: Place) -> bool:
     """Whether the list of unused inputs exists unchanged."""
     try:
         read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
@@ -829,7 +913,7 @@ def _skipped_is_ours(out: Path) -> bool:
     return True
 
 
-def _lacking(out: Path, spec: Spec) -> list[str]:
+def _lacking(out: Place, spec: Spec) -> list[str]:
     """Missing files that only the call that starts a data set can write."""
     lacking = [f"assets/{p.name}" for p in (asset_path(out, n) for n in asset_names(spec.recipe)) if not p.is_file()]
     return lacking if _skipped_is_ours(out) else [*lacking, "skipped.json"]
@@ -876,9 +960,12 @@ def check_draws(prepared: Prepared) -> float | None:
     return None if spec.min_detail is None else passed_over / (passed_over + len(checked))
 
 
-def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> None:
+def _check_room(prepared: Prepared | PreparedPairs, workers: int, out: Place, wanted: range) -> None:
     """Refuse a data set that will not fit: make a few samples; if the raw size does not fit, estimate the real one."""
     spec, free = prepared.spec, _free(out)
+    if free is None:
+        _planned(prepared, workers, out, 1)
+        return
     share = sum(len(spec.range_of(s)) for s in wanted) / spec.count
     roomy = spec.count * (spec.sample_bytes + 2500) * share < free
     # At least one sample, so that a recipe that does not fit the pictures fails here instead of in a worker, and
@@ -891,7 +978,10 @@ def _check_room(prepared: Prepared, workers: int, out: Path, wanted: range) -> N
         )
 
 
-def _free(out: Path) -> int:
+def _free(out: Place) -> int | None:
+    """Free bytes on the disk of a folder; None for object storage."""
+    if not isinstance(out, Path):
+        return None
     folder = out.resolve()
     while not folder.exists():
         folder = folder.parent
@@ -910,6 +1000,26 @@ def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
         what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last; the data set has {spec.shards}.")
         raise InvalidValueError(what, field="shards", value=shards)
     return range(first, min(last, spec.shards))
+
+
+def writable(out: str | Place, work: Work) -> Place:
+    """The place of a data set, if these workers can write to it."""
+    place = as_place(out)
+    if isinstance(place, ObjectPath):
+        if place.read_only:
+            raise DatasetError(
+                f"{place}: can be read, but not written.", fix="Give a path, or an s3://, gs:// or az:// URL."
+            )
+        if not place.key:
+            raise DatasetError(f"{place}: is a whole bucket.", fix=f"Give the data set a name in it: {place}/pairs.")
+        if place.in_this_process and (work.engine != "local" or work.workers != 1):
+            raise InvalidValueError(
+                f"{place}: is in the memory of this process, and other processes do not see it.",
+                fix=("Give ", Argument("workers", 1), ", or another place."),
+                field="workers",
+                value=work.workers,
+            )
+    return place
 
 
 def checked_workers(workers: int | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from itertools import islice
 
 from blursynth.dataset.card import write_card
 from blursynth.dataset.files import JSON_BYTES, Sha256, canonical, read_sealed, sealed, sha256_hex, write_atomically
@@ -13,6 +13,7 @@ from blursynth.dataset.manifest import Manifest, read_manifest
 from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import Spec
 from blursynth.errors import DatasetError
+from blursynth.io.object_store import Place
 
 __all__ = [
     "Digest",
@@ -57,16 +58,15 @@ class Index:
         return sealed(asdict(self))
 
 
-def content_digest(out: Path, spec: Spec) -> Digest:
-    """The digests of pixels and draws, from the records."""
+def content_digest(out: Place, spec: Spec, first: int | None = None) -> Digest:
+    """The digests of pixels and draws, from the records: of the first so many samples, or of all."""
     pixels, draws = hashlib.sha256(), hashlib.sha256()
     names = [a.name for a in spec.arrays]
-    for shard in range(spec.shards):
+    left = spec.count if first is None else first
+    for shard in range(-(-left // spec.shard_length)):
         try:
-            samples = spec.range_of(shard)
-            reader = RecordReader(out, shard, samples)
-            for i in samples:
-                record = reader.read(i)
+            for record in islice(RecordReader(out, shard, spec.range_of(shard)).read_all(), left):
+                left -= 1
                 hashes = record.pop("sha256")
                 for name in names:
                     pixels.update(bytes.fromhex(hashes[name]))
@@ -77,7 +77,7 @@ def content_digest(out: Path, spec: Spec) -> Digest:
     return Digest(pixels.hexdigest(), draws.hexdigest())
 
 
-def derived_index(out: Path, spec: Spec, files: dict[str, str]) -> Index:
+def derived_index(out: Place, spec: Spec, files: dict[str, str]) -> Index:
     """The index of a data set with these manifests and records."""
     manifests = [read_manifest(out, shard, spec) for shard in range(spec.shards)]
     return _index_of(spec, manifests, content_digest(out, spec), files)
@@ -101,18 +101,17 @@ def _index_of(spec: Spec, manifests: Sequence[Manifest], digest: Digest, files: 
     )
 
 
-def passed_over_share(out: Path, spec: Spec, shards: Iterable[int]) -> float:
+def passed_over_share(out: Place, spec: Spec, shards: Iterable[int]) -> float:
     """Share of the windows tried for these shards that had too little detail."""
     passed_over = samples = 0
     for shard in shards:
-        reader = RecordReader(out, shard, spec.range_of(shard))
-        for i in spec.range_of(shard):
-            passed_over += int(reader.read(i)["passed_over"])
+        for record in RecordReader(out, shard, spec.range_of(shard)).read_all():
+            passed_over += int(record["passed_over"])
             samples += 1
     return passed_over / max(1, passed_over + samples)
 
 
-def write_index(out: Path, spec: Spec) -> Index:
+def write_index(out: Place, spec: Spec) -> Index:
     """Write the data card, the Croissant metadata and finally ``index.json``, which holds their hashes."""
     index = derived_index(out, spec, {})
     files = write_card(out, spec, asdict(index.digest))
@@ -121,7 +120,7 @@ def write_index(out: Path, spec: Spec) -> Index:
     return index
 
 
-def read_index(out: Path, spec: Spec) -> Index | None:
+def read_index(out: Place, spec: Spec) -> Index | None:
     """The index, or None if the data set is not finished."""
     path = out / "index.json"
     if not path.exists():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from blursynth.dataset.files import Sha256, read_sealed, require_regular, sealed, write_atomically
+from blursynth.dataset.files import Sha256, read_sealed, sealed, size_of, write_atomically
 from blursynth.dataset.sample_records import RECORD_BYTES, index_path, index_size, lines_path
 from blursynth.dataset.schema import ArraySpec, Spec
 from blursynth.dataset.shards import largest_chunk
-from blursynth.errors import DatasetError
+from blursynth.errors import DatasetError, StoreError
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
     "Manifest",
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 MANIFEST_BYTES = 2**16
+_LATE = 64  # what listings of some stores show late is asked for by name, if it is no more than so many
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,20 @@ class Manifest:
     content: dict[str, Sha256]
     draws: Sha256
 
-    def write(self, out: Path) -> None:
-        write_atomically(manifest_path(out, self.shard), sealed(asdict(self)))
+    def write(self, out: Place, *, exclusive: bool = False) -> bool:
+        """Write it; False if ``exclusive`` and there is one."""
+        return write_atomically(manifest_path(out, self.shard), sealed(asdict(self)), exclusive=exclusive)
 
     @property
     def size(self) -> int:
         return sum(o.size for o in self.objects)
 
 
-def manifest_path(out: Path, shard: int) -> Path:
+def manifest_path(out: Place, shard: int) -> Place:
     return out / "manifest" / f"{shard:06d}.json"
 
 
-def shard_files(out: Path, spec: Spec, shard: int) -> dict[str, int]:
+def shard_files(out: Place, spec: Spec, shard: int) -> dict[str, int]:
     """The files of a shard, relative to the data set, and the maximum size of each."""
     count = len(spec.range_of(shard))
     arrays = {relative(spec.shard_path(out, a, shard), out): _most_bytes(a, spec, count) for a in spec.arrays}
@@ -78,7 +80,7 @@ def _most_bytes(array: ArraySpec, spec: Spec, count: int) -> int:
     return largest_chunk(array.nbytes) * count + 16 * spec.shard_length + 4
 
 
-def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
+def read_manifest(out: Place, shard: int, spec: Spec) -> Manifest:
     """The manifest of a shard."""
     path = manifest_path(out, shard)
     fix = "Delete it and run blursynth resume to make the shard again."
@@ -98,23 +100,29 @@ def read_manifest(out: Path, shard: int, spec: Spec) -> Manifest:
     return manifest
 
 
-def finished_shards(out: Path) -> Iterator[int]:
+def finished_shards(out: Place) -> Iterator[int]:
     """Indices of the shards that have a manifest."""
     folder = out / "manifest"
     if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if re.fullmatch(r"[0-9]{6,9}\.json", path.name):
-                yield int(path.stem)
+        for name in sorted(path.name for path in folder.iterdir()):
+            if re.fullmatch(r"[0-9]{6,9}\.json", name):
+                yield int(name.removesuffix(".json"))
 
 
-def missing_shards(out: Path, spec: Spec) -> list[int]:
+def missing_shards(out: Place, spec: Spec) -> list[int]:
     """Indices of the shards that have no manifest."""
-    return sorted(set(range(spec.shards)).difference(finished_shards(out)))
+    missing = sorted(set(range(spec.shards)).difference(finished_shards(out)))
+    if isinstance(out, ObjectPath) and len(missing) <= _LATE:
+        return [shard for shard in missing if not manifest_path(out, shard).is_file()]
+    return missing
 
 
-def shard_state(out: Path, shard: int, spec: Spec) -> Manifest | None:
-    """The manifest if the shard's files exist with the right sizes; None if the shard must be made."""
-    if not manifest_path(out, shard).exists():
+def shard_state(out: Place, shard: int, spec: Spec, sizes: Mapping[str, int] | None = None) -> Manifest | None:
+    """The manifest if the shard's files exist with the right sizes; None if the shard must be made.
+
+    ``sizes`` are those of a listing; without it every file is asked for.
+    """
+    if sizes is None and not manifest_path(out, shard).exists():
         return None
     try:
         manifest = read_manifest(out, shard, spec)
@@ -122,12 +130,18 @@ def shard_state(out: Path, shard: int, spec: Spec) -> Manifest | None:
         return None  # a manifest that proves nothing counts as missing
     for stored in manifest.objects:
         try:
-            if require_regular(out / stored.path).st_size != stored.size:
+            size = size_of(out / stored.path) if sizes is None else sizes.get(stored.path)
+            if size != stored.size:
                 return None
+        except StoreError:
+            raise
         except OSError:
             return None
     return manifest
 
 
-def relative(path: Path, out: Path) -> str:
-    return path.relative_to(out).as_posix()
+def relative(path: Place, out: Place) -> str:
+    """The name of a file of a data set."""
+    if isinstance(path, ObjectPath):
+        return str(path).removeprefix(f"{out}/")
+    return path.relative_to(str(out)).as_posix()

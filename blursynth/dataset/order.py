@@ -14,10 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from blursynth.dataset.mixture import Mixture
 from blursynth.errors import Argument, InvalidValueError
 from blursynth.records.streams import Stream
 
-__all__ = ["BatchOrder", "WindowOrder"]
+__all__ = ["BatchOrder", "MixedOrder", "WindowOrder"]
 
 MIXED_SAMPLES = 2**16  # in a window by default: data sets that are not larger are shuffled as a whole
 _KEPT_WINDOWS = 4  # permutations in memory, for readers that are a little ahead of others
@@ -101,6 +102,87 @@ def _from_fields(count: int, shard_length: int, window_shards: int, seed: int, n
     return WindowOrder(count, shard_length, window_shards=window_shards, seed=seed, name=name)
 
 
+class MixedOrder:
+    """An order of several sets in given proportions, numbered one after another as in :class:`Mixture`.
+
+    Blocks of 65,536 positions (the last one of an epoch may be shorter) have the same number of samples of each set,
+    its share rounded to a whole number, in a random order. Each set is read in its own :class:`WindowOrder`, and from
+    one epoch to the next without a gap.
+
+    Parameters
+    ----------
+    orders
+        The order of each set.
+    weights
+        Relative frequency of each.
+    length
+        Number of samples of an epoch.
+    seed, name
+        Decide the order of the sets in a block.
+    """
+
+    def __init__(
+        self,
+        orders: Sequence[WindowOrder],
+        weights: Sequence[float],
+        length: int,
+        *,
+        seed: int = 0,
+        name: str = "mixed",
+    ) -> None:
+        self.orders, self.weights, self.length, self.seed, self.name = tuple(orders), tuple(weights), length, seed, name
+        self._begins: NDArray[np.int64] = np.cumsum([0, *map(len, self.orders)])
+        full, rest = divmod(length, MIXED_SAMPLES)
+        self._block, self._last = (_shared_out(n, self.weights) for n in (MIXED_SAMPLES, rest))
+        self._per_epoch = full * self._block + self._last
+        if not self._per_epoch.all():
+            number = int(np.argmin(self._per_epoch))
+            raise InvalidValueError(
+                (Argument("weights"), f"[{number}] = {self.weights[number]:g} is too small."),
+                why=f"An epoch of {length} samples would have none of this set.",
+                fix="Give it a larger weight, lengthen the epoch, or leave the set out.",
+                field="weights",
+                value=weights,
+            )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def indices(self, epoch: int, first: int = 0) -> Iterator[NDArray[np.int64]]:
+        """The samples of an epoch from a position on, block by block."""
+        for block in range(first // MIXED_SAMPLES, -(-self.length // MIXED_SAMPLES)):
+            start = block * MIXED_SAMPLES
+            counts = self._block if start + MIXED_SAMPLES <= self.length else self._last
+            used = epoch * self._per_epoch + block * self._block
+            mixed = np.concatenate([self._taken(k, int(used[k]), int(n)) for k, n in enumerate(counts)])
+            # A random choice of the positions of each set, which keep their order.
+            owner = np.repeat(np.arange(len(counts)), counts)
+            word = Stream(self.seed, epoch, f"{self.name}.{block}").word()
+            shuffled = np.random.Generator(np.random.Philox(word)).permutation(owner)
+            result = np.empty_like(mixed)
+            result[np.argsort(shuffled, kind="stable")] = mixed
+            yield result[max(first - start, 0) :]
+
+    def _taken(self, number: int, start: int, count: int) -> NDArray[np.int64]:
+        """``count`` samples of a set, from a position of all its epochs on."""
+        order, parts = self.orders[number], [np.empty(0, np.int64)]
+        while count:
+            for part in order.indices(*divmod(start, len(order))):
+                parts.append(part[:count])
+                start, count = start + len(parts[-1]), count - len(parts[-1])
+                if not count:
+                    break
+        return np.concatenate(parts) + int(self._begins[number])
+
+
+def _shared_out(count: int, weights: Sequence[float]) -> NDArray[np.int64]:
+    """``count`` in whole numbers by weight, with the largest remainders rounded up."""
+    exact = count * np.asarray(weights, float) / sum(weights)
+    counts = np.floor(exact).astype(np.int64)
+    counts[np.argsort(counts - exact, kind="stable")[: count - int(counts.sum())]] += 1
+    return counts
+
+
 class BatchOrder:
     """Batches of sample indices for the ``batch_sampler`` of a ``torch.utils.data.DataLoader``.
 
@@ -109,7 +191,7 @@ class BatchOrder:
     Parameters
     ----------
     pairs
-        The data set, or anything with a length.
+        The data set, a :class:`Mixture` of several, or anything with a length.
     batch_size
         Samples of one batch, of all ranks together.
     seed
@@ -163,9 +245,11 @@ class BatchOrder:
                 field="drop_last",
                 value=drop_last,
             )
-        spec = getattr(pairs, "spec", None)
-        length = len(pairs) if spec is None else spec.shard_length
-        self.order = WindowOrder(len(pairs), min(length, len(pairs)), window_shards=window_shards, seed=seed)
+        if isinstance(pairs, Mixture):
+            orders = [_order_of(one, window_shards, seed, f"order.{number}") for number, one in enumerate(pairs.sets)]
+            self.order: WindowOrder | MixedOrder = MixedOrder(orders, pairs.weights, pairs.epoch_length, seed=seed)
+        else:
+            self.order = _order_of(pairs, window_shards, seed, "order")
         self.batch_size, self.rank, self.ranks, self.drop_last = batch_size, rank, ranks, drop_last
         self.epoch = self.first_batch = 0
 
@@ -199,6 +283,12 @@ class BatchOrder:
         count = len(self.order)
         total = count // self.batch_size if self.drop_last else -(-count // self.batch_size)
         return max(0, total - self.first_batch)
+
+
+def _order_of(pairs: Sequence[object], window_shards: int | None, seed: int, name: str) -> WindowOrder:
+    spec = getattr(pairs, "spec", None)
+    length = len(pairs) if spec is None else spec.shard_length
+    return WindowOrder(len(pairs), min(length, len(pairs)), window_shards=window_shards, seed=seed, name=name)
 
 
 def _require_positive(field: str, value: int) -> None:

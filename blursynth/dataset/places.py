@@ -18,6 +18,7 @@ from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import Argument, DatasetError
 from blursynth.io.atomic import PARTIAL, writer_is_gone
 from blursynth.io.folders import expanded
+from blursynth.io.object_store import Place
 
 __all__ = ["remember_roots", "source_roots"]
 
@@ -47,7 +48,7 @@ def remember_roots(spec: Spec, roots: dict[str, str]) -> str:
 
 
 def source_roots(
-    out: Path,
+    out: Place,
     spec: Spec,
     source_root: str | Path | None,
     depth_root: str | Path | None = None,
@@ -82,7 +83,7 @@ def _memory(spec: Spec) -> Path | None:
     return Path(folder, "blursynth", "sources", f"{spec.sha256()}.json") if os.path.isabs(folder) else None
 
 
-def _remembered(out: Path, spec: Spec) -> dict[str, str]:
+def _remembered(out: Place, spec: Spec) -> dict[str, str]:
     path = _memory(spec)
     if path is None or not os.path.exists(path):
         raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
@@ -17,6 +18,7 @@ from blursynth import degradations
 from blursynth.backends.threads import share_out, threads_to_use
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import load_assets
+from blursynth.dataset.cache import ObjectCache
 from blursynth.dataset.index import read_index
 from blursynth.dataset.manifest import finished_shards, manifest_path
 from blursynth.dataset.sample_records import RecordReader
@@ -24,12 +26,14 @@ from blursynth.dataset.samples import Sample, Samples
 from blursynth.dataset.schema import ArraySpec, Spec, load_spec
 from blursynth.dataset.shards import ShardReader
 from blursynth.errors import DatasetError, InvalidValueError
-from blursynth.io.folders import expanded
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import Recipe
 
 __all__ = ["Batch", "Dataset", "Sample", "open_dataset"]
 
 _CHECKED_BYTES = 2**24  # above this, memory is allocated only after checking that the data exist
+_REQUESTS = 8  # shards in object storage that are read at a time
 _SHARED_BYTES = 2**20  # above this, several threads read: starting them takes a tenth of reading so much
 
 
@@ -50,8 +54,15 @@ class Dataset(Samples):
     it is read. Batches of more than a MiB are read by several threads, except in worker processes.
     """
 
-    def __init__(self, path: str | Path, kinds: Sequence[type[Degradation]], allow_unfinished: bool) -> None:
-        self.path = expanded(path)
+    def __init__(
+        self,
+        path: str | Place,
+        kinds: Sequence[type[Degradation]],
+        allow_unfinished: bool,
+        cache: ObjectCache | None = None,
+    ) -> None:
+        self.path = as_place(path)
+        self._cache = cache
         self.kinds = tuple(kinds)
         self._allow_unfinished = allow_unfinished
         self.spec: Spec = load_spec(self.path)
@@ -69,15 +80,15 @@ class Dataset(Samples):
         load_assets(self.spec.recipe, self.path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Dataset, (self.path, self.kinds, self._allow_unfinished))
+        return (Dataset, (self.path, self.kinds, self._allow_unfinished, self._cache))
 
     def __len__(self) -> int:
         return self.spec.count
 
     @cached_property
-    def recipe(self) -> Recipe:
-        """The recipe that the data set was made with."""
-        return Recipe.from_dict(self.spec.recipe, self.kinds, name=self.spec.recipe_name)
+    def recipe(self) -> Recipe | None:
+        """The recipe that the data set was made with; None: its pairs are real."""
+        return None if self.spec.is_real else Recipe.from_dict(self.spec.recipe, self.kinds, name=self.spec.recipe_name)
 
     @property
     def finished(self) -> bool:
@@ -153,9 +164,20 @@ class Dataset(Samples):
                 readers, outs, positions, rows = zip(*group, strict=True)
                 readers[0].read_into(positions, outs[0], rows)
 
+        if not isinstance(self.path, Path):  # waiting for an answer takes no core
+            self._fetch(jobs)
+            return found
         shared = sum(out.nbytes for out in found) > _SHARED_BYTES
         share_out(read, len(jobs), threads_to_use(threads) if shared else 1)
         return found
+
+    @staticmethod
+    def _fetch(jobs: Sequence[tuple[ShardReader, NDArray[Any], int, int]]) -> None:
+        """Read from object storage, several shards at a time."""
+        groups = [list(zip(*group, strict=True)) for _, group in groupby(jobs, itemgetter(0))]
+        with ThreadPoolExecutor(min(len(groups), _REQUESTS) or 1) as pool:
+            for done in [pool.submit(g[0][0].read_into, g[2], g[1][0], g[3]) for g in groups]:
+                done.result()
 
     def params(self) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         """Column names and the table ``[N, columns]`` of numeric parameters, if they were stored."""
@@ -174,7 +196,10 @@ class Dataset(Samples):
         """The provenance of every existing sample, in order."""
         present = set(finished_shards(self.path))
         return (
-            self.record(i) for shard in range(self.spec.shards) if shard in present for i in self.spec.range_of(shard)
+            record
+            for shard in range(self.spec.shards)
+            if shard in present
+            for record in RecordReader(self.path, shard, self.spec.range_of(shard)).read_all()
         )
 
     def _reader(self, array: ArraySpec, shard: int) -> ShardReader:
@@ -188,6 +213,7 @@ class Dataset(Samples):
                 (length, *array.shape) if array.whole else array.shape,
                 np.dtype(array.dtype),
                 self.spec.codec,
+                self._cache,
             )
         return self._readers[key]
 
@@ -201,25 +227,29 @@ class Dataset(Samples):
 
 
 def open_dataset(
-    path: str | Path,
+    path: str | Place,
     *,
     allow_unfinished: bool = False,
     kinds: Sequence[type[Degradation]] = degradations.ALL,
+    cache: ObjectCache | None = None,
 ) -> Dataset:
     """Open a data set for reading.
 
     Parameters
     ----------
     path
-        Folder of the data set.
+        Folder of the data set, or its place in object storage (``s3://bucket/pairs``; see
+        :class:`~blursynth.io.object_store.ObjectPath`).
     allow_unfinished
         Open it even if shards are missing; reading a missing sample is then an error.
     kinds
         Degradations that its draws may use. To add custom ones: ``kinds=(*blursynth.kinds.ALL, Mine)``.
+    cache
+        Where blocks of a data set in object storage are kept. Without it each sample is fetched whenever it is read.
 
     Raises
     ------
     DatasetError
         It is not a data set, is damaged, or is not finished.
     """
-    return Dataset(path, kinds, allow_unfinished)
+    return Dataset(path, kinds, allow_unfinished, cache)

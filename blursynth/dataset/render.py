@@ -20,13 +20,7 @@ from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
-from blursynth.errors import (
-    Argument,
-    DatasetError,
-    InvalidValueError,
-    PictureError,
-    RecipeError,
-)
+from blursynth.errors import Argument, DatasetError, InvalidValueError, PictureError, RecipeError, StoreError
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
 from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
@@ -36,11 +30,14 @@ from blursynth.recipe.recipe import Recipe
 from blursynth.records.streams import Stream, shuffled_place
 from blursynth.records.text import path_of
 
-__all__ = ["Placement", "Renderer", "Window", "values_of"]
+__all__ = ["Placement", "Renderer", "Window", "read_unchanged", "values_of"]
 
 ATTEMPTS = 32  # attempts to choose another source or window before giving up
 WINDOWS = 16  # of one source that are checked for detail before another source is taken
-CACHE_BYTES = 2**30  # decoded pictures that one worker keeps
+CACHE_BYTES = 2**30  # decoded pictures that one worker keeps, with the one that it decodes
+# Memory for each pixel and byte of a code while a picture is decoded: Pillow's four channels, and three of the result.
+DECODING_BYTES = 7
+DOWNSCALED_ROWS = 256  # of the result at a time
 
 
 @dataclass(frozen=True)
@@ -256,9 +253,17 @@ class Renderer:
     def in_order(self, indices: Iterable[int]) -> Iterator[Placement]:
         """Samples in an order in which each picture is decoded once, in case the cache cannot hold all pictures.
 
+        Each row group of a Parquet file is read once as well.
+
         Each is to be rendered before the next one is placed: what is found out by placing it is kept for one sample.
         """
-        for index in sorted(indices, key=lambda i: (self.first_source(i), i)):
+
+        def where(index: int) -> tuple[str, int, str, int]:
+            # Members of a container together, and rows of Parquet (9, 10, ...) in the order of row groups.
+            folder, _, name = self.spec.sources[self.first_source(index)].name.rpartition("/")
+            return folder, len(name), name, index
+
+        for index in sorted(indices, key=where):
             yield self.place(index)
 
     def render(self, placement: Placement) -> dict[str, NDArray[Any]]:
@@ -288,6 +293,7 @@ class Renderer:
             "source": source.name,
             "source_sha256": source.sha256,
             "license": source.license,
+            **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
             **({} if self.spec.min_detail is None else {"passed_over": placement.passed_over}),
             "draw": placement.draw.to_dict(),
@@ -338,15 +344,16 @@ class Renderer:
             return self._cache[source]
         about = self.spec.sources[source]
         size = about.height, about.width
+        self._make_room(DECODING_BYTES * about.height * about.width * about.bit_depth // 8)
         picture = _Picture(
-            codes=self._read(
+            codes=read_unchanged(
                 f"Source {about.name}",
                 "picture",
                 source_path(about.name, self.roots),
                 about.sha256,
                 lambda path: _pixels(path, about, self.spec.downscale),
             ),
-            depth_m=self._read(
+            depth_m=read_unchanged(
                 f"Depth {about.depth}",
                 "depth map",
                 self._map_path(about.depth, DEPTH_ROOT),
@@ -355,7 +362,7 @@ class Renderer:
             )
             if about.depth
             else None,
-            labels=self._read(
+            labels=read_unchanged(
                 f"Labels {about.labels}",
                 "label map",
                 self._map_path(about.labels, LABELS_ROOT),
@@ -365,11 +372,15 @@ class Renderer:
             if about.labels
             else None,
         )
-        used = sum(c.nbytes for c in self._cache.values()) + picture.nbytes
-        while self._cache and used > self._cache_bytes:
-            used -= self._cache.popitem(last=False)[1].nbytes
+        self._make_room(picture.nbytes)
         self._cache[source] = picture
         return picture
+
+    def _make_room(self, needed: int) -> None:
+        """Drop the pictures that were not used for longest until this many bytes fit beside the others."""
+        used = sum(c.nbytes for c in self._cache.values()) + needed
+        while self._cache and used > self._cache_bytes:
+            used -= self._cache.popitem(last=False)[1].nbytes
 
     def _smaller(self, values: NDArray[Any]) -> NDArray[Any]:
         return nearest_to_center(values, self.spec.downscale) if self.spec.downscale > 1 else values
@@ -382,26 +393,6 @@ class Renderer:
                 fix=("Give their folder with ", Argument(f"{root.removeprefix('/')}_root"), "."),
             )
         return Path(self.roots[root], path_of(name))
-
-    def _read(
-        self, name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]
-    ) -> NDArray[Any]:
-        """The array of a file, which must not have changed since the scan."""
-        try:
-            if file_sha256(path) != sha256:
-                raise DatasetError(
-                    f"{path}: is not the {what} that was scanned (its sha256 differs).",
-                    why=f"Samples of a changed {what} would not belong to this data set.",
-                    fix=f"Restore the {what}, or make a new data set.",
-                )
-            return np.ascontiguousarray(read(path))
-        except PictureError as error:
-            raise error.at(name, DatasetError) from None
-        except DatasetError:
-            raise
-        except OSError as error:
-            reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
-            raise DatasetError(reason, place=name, fix=fix) from None
 
     def _stored(self, frame: Frame) -> NDArray[Any]:
         """``[H, W, 3]`` as it lies on the disk: 8 or 16-bit codes of display pictures, float32 of linear ones."""
@@ -427,6 +418,25 @@ class Renderer:
                 ),
             )
         return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
+
+
+def read_unchanged(name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
+    """The array of a file, which must not have changed since the scan."""
+    try:
+        if file_sha256(path) != sha256:
+            raise DatasetError(
+                f"{path}: is not the {what} that was scanned (its sha256 differs).",
+                why=f"Samples of a changed {what} would not belong to this data set.",
+                fix=f"Restore the {what}, or make a new data set.",
+            )
+        return np.ascontiguousarray(read(path))
+    except PictureError as error:
+        raise error.at(name, DatasetError) from None
+    except (DatasetError, StoreError):
+        raise
+    except OSError as error:
+        reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
+        raise DatasetError(reason, place=name, fix=fix) from None
 
 
 def require_shape(frame: Frame, height: int, width: int) -> None:
@@ -470,23 +480,26 @@ def values_of(codes: NDArray[Any]) -> NDArray[np.float32]:
 def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
     """``[3, H, W]`` of a source: codes, the light of linear sources, or 16-bit codes of downscaled display pictures.
 
-    Works on one channel at a time, since the light of a large picture takes four times the memory of its codes. 16-bit
-    codes preserve differences between means that 8-bit codes would round away.
+    Works on some rows of one channel at a time, since the light of a large picture takes four times the memory of its
+    codes. 16-bit codes preserve differences between means that 8-bit codes would round away.
     """
     floats = about.is_linear and about.bit_depth == 32
     planes = np.moveaxis(read_light(path) if floats else read_pixels(path), -1, 0)
     if downscale == 1:
         return planes
-    smaller: list[NDArray[Any]] = []
-    for plane in planes:
-        values = values_of(plane[None, None])
-        if about.is_linear:
-            smaller.append(block_mean(values, downscale)[0, 0])
-            continue
-        backend = for_array(values)
-        means = backend.srgb_encode(block_mean(backend.srgb_decode(values), downscale), levels=[65535])
-        smaller.append(np.rint(means[0, 0] * 65535).astype(np.uint16))
-    return np.stack(smaller)
+    height, width = planes.shape[1] // downscale, planes.shape[2] // downscale
+    smaller = np.empty((3, height, width), np.float32 if about.is_linear else np.uint16)
+    for plane, into in zip(planes, smaller, strict=True):
+        for top in range(0, height, DOWNSCALED_ROWS):
+            rows = into[top : top + DOWNSCALED_ROWS]
+            values = values_of(plane[None, None, top * downscale : (top + len(rows)) * downscale])
+            if about.is_linear:
+                rows[:] = block_mean(values, downscale)[0, 0]
+                continue
+            backend = for_array(values)
+            means = backend.srgb_encode(block_mean(backend.srgb_decode(values), downscale), levels=[65535])
+            rows[:] = np.rint(means[0, 0] * 65535)
+    return smaller
 
 
 def _maps(picture: _Picture, top: int, left: int, size_px: tuple[int, int]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from blursynth import degradations
 from blursynth.core import Degradation
 from blursynth.dataset.copies import COPIED_BYTES, copied_names, is_whole, keep_copies
 from blursynth.dataset.engine import Engine
-from blursynth.dataset.files import locked, read_bounded, read_json, refuse_links, write_unless_same
+from blursynth.dataset.files import is_there, locked, read_bounded, read_json, refuse_links, write_unless_same
 from blursynth.dataset.folder import DatasetFolder, sweep_left_over
-from blursynth.dataset.generate import Work, checked_workers, make_shards, samples_of, unrecovered
+from blursynth.dataset.generate import Work, checked_workers, make_shards, samples_of, unrecovered, writable
 from blursynth.dataset.index import content_digest, read_index, write_index
 from blursynth.dataset.manifest import finished_shards, manifest_path, missing_shards
 from blursynth.dataset.places import source_roots
@@ -24,8 +23,8 @@ from blursynth.dataset.render import CACHE_BYTES
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.verify import Problem, verify
 from blursynth.dataset.writer import Job
-from blursynth.errors import DatasetError
-from blursynth.io.folders import expanded
+from blursynth.errors import DatasetError, StoreError
+from blursynth.io.object_store import Place
 
 __all__ = ["Repair", "repair"]
 
@@ -50,7 +49,7 @@ class Repair:
         Anything unusual, such as workers that died and were replaced.
     """
 
-    out: Path
+    out: Place
     files: tuple[str, ...]
     shards: tuple[int, ...]
     problems: tuple[Problem, ...]
@@ -63,7 +62,7 @@ class Repair:
 
 
 def repair(
-    out: str | Path,
+    out: str | Place,
     *,
     workers: int | None = None,
     source_root: str | Path | None = None,
@@ -99,10 +98,10 @@ def repair(
         There is no data set; ``dataset.json`` and its copy are damaged; sources are needed and missing or changed;
         what was made differs from what was there; or another process is writing the data set.
     """
-    out, workers = expanded(out), checked_workers(workers)
+    work = Work(checked_workers(workers), engine, any_environment, cache_bytes, on_progress)
+    out = writable(out, work)
     refuse_links(out)
     spec, where = _chosen_spec(out)
-    work = Work(workers, engine, any_environment, cache_bytes, on_progress)
     notes: list[str] = []
     made: tuple[int, ...] = ()
     with locked(out, 0, spec.shards):
@@ -115,7 +114,7 @@ def repair(
         files += _restored_files(folder, spec)
         before = verify(out, deep=True, on_progress=on_progress)
         # Where there is an index, whatever it holds, all shards were made.
-        lost = missing_shards(out, spec) if os.path.lexists(out / "index.json") else []
+        lost = missing_shards(out, spec) if is_there(out / "index.json") else []
         if damaged := tuple(sorted({*lost, *before.damaged_shards})):
             roots = source_roots(out, spec, source_root, depth_root, labels_root)
             job = Job(folder, tuple(kinds), roots, any_environment, cache_bytes)
@@ -136,7 +135,7 @@ def repair(
 _INDEX = ("index.json", "README.md", "croissant.json")
 
 
-def _check_digest(out: Path, spec: Spec) -> None:
+def _check_digest(out: Place, spec: Spec) -> None:
     """Refuse to replace an index that states other content, if it is whole."""
     try:
         index = read_index(out, spec)
@@ -151,19 +150,21 @@ def _check_digest(out: Path, spec: Spec) -> None:
         )
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Place) -> bytes | None:
     try:
         return read_bounded(path, COPIED_BYTES)
+    except StoreError:
+        raise
     except (OSError, DatasetError):
         return None
 
 
-def _chosen_spec(out: Path) -> tuple[Spec, Path]:
+def _chosen_spec(out: Place) -> tuple[Spec, Place]:
     """The specification, and the folder of the ``dataset.json`` that holds it: the data set or its copies.
 
     If both are whole but differ, one of them is that of another data set: the manifests decide.
     """
-    found: list[tuple[Spec, Path]] = []
+    found: list[tuple[Spec, Place]] = []
     for folder in (out, out / COPIES):
         with suppress(DatasetError):
             found.append((load_spec(folder), folder))
@@ -184,7 +185,7 @@ def _chosen_spec(out: Path) -> tuple[Spec, Path]:
     return best
 
 
-def _stated(out: Path, shard: int) -> str | None:
+def _stated(out: Place, shard: int) -> str | None:
     """The request that a manifest says its shard belongs to."""
     with suppress(DatasetError):
         stated = read_json(manifest_path(out, shard), "the manifest").get("request_sha256")

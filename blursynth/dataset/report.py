@@ -34,6 +34,7 @@ from blursynth.errors import BlursynthError, DatasetError
 from blursynth.frame import Encoding
 from blursynth.io import page_parts
 from blursynth.io.folders import expanded
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import load_recipe
 from blursynth.records.text import printable
 from blursynth.records.units import number, split_unit
@@ -62,7 +63,8 @@ def report(
     dataset
         A data set or its folder.
     out
-        The page, .html; by default ``NAME.html`` beside the folder. An existing page is replaced.
+        The page, .html; by default ``NAME.html`` beside the folder, in the current one for object storage. An existing
+        page is replaced.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def report(
         It is not a data set, it is damaged, or the page cannot be written.
     """
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, allow_unfinished=True)
-    path = opened.path.with_name(f"{opened.path.name}.html") if out is None else expanded(out)
+    beside = opened.path.parent if isinstance(opened.path, Path) else Path()
+    path = beside / f"{opened.path.name}.html" if out is None else expanded(out)
     if path.suffix.lower() not in (".html", ".htm"):
         raise DatasetError(f"{path}: a report is a page, so its name must end in .html.", fix=f"Write {path}.html.")
     if not path.parent.is_dir():
@@ -101,14 +104,14 @@ def to_html(opened: Dataset, *, on_progress: OnProgress | None = None) -> str:
     recipe = json.dumps(spec.recipe, indent=1, ensure_ascii=False, allow_nan=False)
     return page.substitute(
         title=_text(opened.path.name),
-        summary=_text(spec.summary or opened.recipe.summary or spec.recipe_name),
+        summary=_text(spec.summary or (opened.recipe and opened.recipe.summary) or spec.recipe_name),
         facts=_table(_facts(opened)),
         gallery="".join(gallery) or "<p>No shard is finished yet.</p>",
         plots="".join(plots),
         drawn="".join(_drawn(opened, records)) if records else "",
         looked=f"{len(records):,} of {spec.count:,} samples" if len(records) < spec.count else "all samples",
         sources=_counted((s.name for s in spec.sources), Counter(r["source"] for r in records), "samples among these"),
-        licenses=_counted([], Counter(s.license or NOT_STATED for s in spec.sources), "sources"),
+        licenses=_counted([], Counter(s.credit or NOT_STATED for s in spec.sources), "sources"),
         skipped=_skipped(opened.path),
         command=_text(_command(opened), lines=True),
         recipe=_text(recipe, lines=True),
@@ -156,8 +159,7 @@ def _facts(opened: Dataset) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [
         ("pairs", f"{spec.count:,} of {spec.size_px} x {spec.size_px} px"),
         ("state", state),
-        ("recipe", spec.recipe_name),
-        ("seed", spec.seed),
+        *([("imported", spec.recipe_name)] if spec.is_real else [("recipe", spec.recipe_name), ("seed", spec.seed)]),
         ("sources", f"{len(spec.sources):,}"),
         ("license", spec.license or NOT_STATED),
         ("layout", f"{spec.shards:,} shards of {spec.shard_length:,} samples, codec {spec.codec}"),
@@ -282,7 +284,7 @@ def _counted(names: Iterable[str], counts: Counter[str], what: str) -> str:
     return table + (f"<p>And {len(rows) - _MOST_ROWS:,} more.</p>" if len(rows) > _MOST_ROWS else "")
 
 
-def _skipped(out: Path) -> str:
+def _skipped(out: Place) -> str:
     """Inputs that were not used, and why."""
     try:
         found = read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
@@ -299,6 +301,12 @@ def _skipped(out: Path) -> str:
 def _command(opened: Dataset) -> str:
     """The command that makes it again, as far as the data set knows it."""
     spec = opened.spec
+    if opened.recipe is None:
+        name, _, split = spec.recipe_name.partition(" ")
+        codec = ["--codec", spec.codec] if spec.codec != "lz4" else []
+        return shlex.join(
+            ["blursynth", "import", name, "FOLDER", "OUT", "--split", split, "--size", str(spec.size_px), *codec]
+        )
     words = ["blursynth", "generate", "SOURCES", "OUT", "--recipe", spec.recipe_name, "--count", spec.count]
     words += ["--size", spec.size_px, "--seed", spec.seed]
     for option, value, default in (

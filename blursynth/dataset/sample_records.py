@@ -6,17 +6,17 @@ the index of zarr's shards: ``[N, 3]`` little-endian uint64 of (offset, length, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import google_crc32c
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from blursynth.dataset.files import Sha256, require_regular, typed_json
-from blursynth.errors import DatasetError
+from blursynth.dataset.files import Sha256, read_at, read_bounded, size_of, typed_json
+from blursynth.errors import DatasetError, StoreError
+from blursynth.io.object_store import Place
 
 __all__ = ["RECORD_BYTES", "RecordReader", "encode_index", "index_path", "lines_path"]
 
@@ -44,15 +44,15 @@ class _Record:
     source_sha256: Sha256
     license: str
     window: _Window
-    draw: dict[str, Any]
+    draw: dict[str, Any] | None  # None for real pairs
     sha256: dict[str, Sha256]
 
 
-def lines_path(out: Path, shard: int) -> Path:
+def lines_path(out: Place, shard: int) -> Place:
     return out / "draws" / f"{shard:06d}.jsonl"
 
 
-def index_path(out: Path, shard: int) -> Path:
+def index_path(out: Place, shard: int) -> Place:
     return out / "draws" / f"{shard:06d}.index"
 
 
@@ -75,13 +75,13 @@ def index_size(count: int) -> int:
 class RecordReader:
     """Reads records of one shard; the index is read once, the file is opened for each call."""
 
-    def __init__(self, out: Path, shard: int, samples: range) -> None:
+    def __init__(self, out: Place, shard: int, samples: range) -> None:
         self._lines, self._samples = lines_path(out, shard), samples
         path = index_path(out, shard)
         size = index_size(len(samples))
         try:
-            data = path.read_bytes() if require_regular(path).st_size == size else b""
-            total = require_regular(self._lines).st_size
+            data = read_bounded(path, size) if size_of(path) == size else b""
+            self._size = total = size_of(self._lines)
         except OSError as error:
             raise error if isinstance(error, DatasetError) else _unreadable(error, path) from None
         if len(data) != size or google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
@@ -100,20 +100,35 @@ class RecordReader:
         """The line of a sample, its crc32c checked."""
         offset, size, crc = self._index[index - self._samples.start].tolist()
         try:
-            with self._lines.open("rb", buffering=0) as file:
-                file.seek(offset)
-                line = file.read(size)
+            line = read_at(self._lines, offset, size)
         except OSError as error:
             raise _unreadable(error, self._lines) from None
-        if len(line) != size or google_crc32c.value(line) != crc:
-            what = f"{self._lines}: the record of sample {index} is damaged (its crc32c is wrong)."
-            raise DatasetError(what, fix=_FIX)
+        self._check(line, index, size, crc)
         return line
 
     def read(self, index: int) -> dict[str, Any]:
         """The record of a sample, its types checked."""
+        return self._parsed(index, self.line(index))
+
+    def read_all(self) -> Iterator[dict[str, Any]]:
+        """The records of all samples of the shard, in order, from one read."""
         try:
-            typed = typed_json(_Record, self.line(index))
+            data = read_at(self._lines, 0, self._size)
+        except OSError as error:
+            raise _unreadable(error, self._lines) from None
+        for index, (offset, size, crc) in zip(self._samples, self._index.tolist(), strict=True):
+            line = data[offset : offset + size]
+            self._check(line, index, size, crc)
+            yield self._parsed(index, line)
+
+    def _check(self, line: bytes, index: int, size: int, crc: int) -> None:
+        if len(line) != size or google_crc32c.value(line) != crc:
+            what = f"{self._lines}: the record of sample {index} is damaged (its crc32c is wrong)."
+            raise DatasetError(what, fix=_FIX)
+
+    def _parsed(self, index: int, line: bytes) -> dict[str, Any]:
+        try:
+            typed = typed_json(_Record, line)
         except ValueError as error:
             raise DatasetError(f"{self._lines}: the record of sample {index} is damaged ({error}).", fix=_FIX) from None
         if typed.index != index:
@@ -121,7 +136,9 @@ class RecordReader:
         return {**vars(typed), "window": vars(typed.window)}
 
 
-def _unreadable(error: OSError, path: Path) -> DatasetError:
+def _unreadable(error: OSError, path: Place) -> DatasetError | StoreError:
+    if isinstance(error, StoreError):
+        return error
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{error.filename or path}: the draws are missing.", fix=_FIX)
     return DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")

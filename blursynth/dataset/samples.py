@@ -60,9 +60,9 @@ class Sample(Mapping[str, Any]):
         return ("index", "sharp", "blurred") if self.kernel is None else ("index", "sharp", "blurred", "kernel")
 
     @cached_property
-    def draw(self) -> Draw:
-        """The draw that made the sample; calling it blurs a frame in the same way."""
-        return Draw.from_dict(self.record["draw"], self.kinds)
+    def draw(self) -> Draw | None:
+        """The draw that made the sample; calling it blurs a frame in the same way. None: a real pair."""
+        return None if self.record["draw"] is None else Draw.from_dict(self.record["draw"], self.kinds)
 
     @property
     def source(self) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from pydantic import Field
 
 from blursynth.core import Degradation, Identity
 from blursynth.dataset.files import (
-    JSON_BYTES,
     Sha256,
     canonical,
-    read_bounded,
-    read_json,
+    parsed,
     sealed,
     sha256_hex,
     typed_json,
@@ -30,8 +27,9 @@ from blursynth.dataset.files import (
 from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.shards import CHUNK_BYTES, Codec
 from blursynth.dataset.sources import Scan, Source
-from blursynth.errors import Argument, DatasetError, Message, RecipeError
+from blursynth.errors import Argument, DatasetError, Message, RecipeError, StoreError
 from blursynth.frame import Encoding
+from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import Recipe
 from blursynth.recipe.samplers import Sampler
 from blursynth.records.text import is_inside
@@ -47,9 +45,13 @@ __all__ = [
     "environment",
     "environment_sha256",
     "load_spec",
+    "spec_of_pairs",
+    "windows_in",
 ]
 
-SCHEMAS = (6, 7)  # that are read; 7 adds the codec "none", and data sets without it are still written as 6
+# That are read: 7 adds the codec "none", 8 attributions of sources, 9 real pairs. Data sets without these are still
+# written as 6.
+SCHEMAS = (6, 7, 8, 9)
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
@@ -112,7 +114,16 @@ class Spec:
     @property
     def schema(self) -> int:
         """The lowest schema that has all it uses, so that older versions read what they can."""
+        if self.is_real:
+            return 9
+        if any(source.attribution or source.url for source in self.sources):
+            return 8
         return 6 if self.codec == "lz4" else 7
+
+    @cached_property
+    def is_real(self) -> bool:
+        """Whether its pairs were imported, so that their blur is real: nothing was drawn, and there is no recipe."""
+        return any(source.blurred for source in self.sources)
 
     @property
     def has_maps(self) -> bool:
@@ -132,7 +143,7 @@ class Spec:
         """Bytes of one sample before compression."""
         return sum(a.nbytes for a in self.arrays)
 
-    def shard_path(self, out: Path, array: ArraySpec, shard: int) -> Path:
+    def shard_path(self, out: Place, array: ArraySpec, shard: int) -> Place:
         return out.joinpath(array.name, "c", str(shard), *["0"] * len(array.shape))
 
     def request(self) -> dict[str, Any]:
@@ -203,6 +214,7 @@ def _changed_sources(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
                 "depth_sha256": "its depth map",
                 "labels_sha256": "its label map",
                 "sha256": "its content",
+                "blurred_sha256": "its blurred picture",
                 "encoding": "whether it is light",
             }
             words.append(f"{name}: {', '.join(what.get(k, k) for k in keys)} changed")
@@ -260,7 +272,7 @@ class _Document:
     environment: _Environment
 
 
-def load_spec(out: Path) -> Spec:
+def load_spec(out: Place) -> Spec:
     """Read ``dataset.json`` and check that it describes a possible data set."""
     path = out / "dataset.json"
     if not path.exists():
@@ -269,7 +281,7 @@ def load_spec(out: Path) -> Spec:
                 f"{path}: the description of the data set is missing.",
                 fix=f"Run blursynth repair {out}, which restores it from its copy.",
             )
-        if within := sorted(found.parent for found in out.glob("*/dataset.json")):
+        if within := [found for found in _inside(out) if (found / "dataset.json").exists()]:
             names = [repr(folder.name) for folder in within]
             few = names if len(names) < 4 else [*names[:3], "others"]
             listed = f"{', '.join(few[:-1])} and {few[-1]}" if few[1:] else few[0]
@@ -280,18 +292,18 @@ def load_spec(out: Path) -> Spec:
         what = "there is no such folder" if not out.exists() else "is not a blursynth data set (it has no dataset.json)"
         raise DatasetError(f"{out}: {what}.", fix="Check the path; make one with blursynth generate.")
     what = "the description of the data set"
-    document = read_json(path, what)
+    document, data = parsed(path, what)
     if document.get("format") != FORMAT:
         raise DatasetError(f"{path}: is not a description of a blursynth data set.", fix="Check the path.")
     if (schema := document.get("schema")) not in SCHEMAS:
         newer = isinstance(schema, int) and schema > SCHEMAS[-1]
         raise DatasetError(
-            f"{path}: has schema {schema!r}, but this version reads {' and '.join(map(str, SCHEMAS))}.",
+            f"{path}: has schema {schema!r}, but this version reads {SCHEMAS[0]} to {SCHEMAS[-1]}.",
             fix="Update blursynth." if newer else "Use the version that wrote it.",
         )
     fix = f"Run blursynth repair {out}, which restores it from its copy; or restore it from a backup."
     try:
-        typed = typed_json(_Document, data := read_bounded(path, JSON_BYTES))
+        typed = typed_json(_Document, data)
     except ValueError as error:
         raise DatasetError(f"{path}: is damaged ({error}).", fix=fix) from None
     spec = replace(typed.request, environment=document["environment"])
@@ -305,6 +317,16 @@ def load_spec(out: Path) -> Spec:
     if not same:
         raise DatasetError(f"{path}: was changed after it was written (its sha256 does not match).", fix=fix)
     return spec
+
+
+def _inside(out: Place) -> list[Place]:
+    """What is directly inside a folder, in order; nothing if it is no folder or cannot be listed."""
+    try:
+        return sorted(out.iterdir())
+    except StoreError:
+        raise
+    except OSError:
+        return []
 
 
 def _impossible(spec: Spec) -> Iterator[str]:
@@ -334,7 +356,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
     for source in spec.sources:
         if not (0 < source.height < 2**31 and 0 < source.width < 2**31):
             yield f"its source {source.name!r} has {source.height} x {source.width} px"
-        for name in (source.name, source.depth, source.labels):
+        for name in (source.name, source.depth, source.labels, source.blurred):
             if name and not is_inside(name):
                 yield f"its source {name!r} is not a path inside a folder"
     steps = spec.recipe.get("step")
@@ -342,6 +364,30 @@ def _impossible(spec: Spec) -> Iterator[str]:
         yield "its recipe has no list of steps"
     elif _names_files(steps):
         yield "its recipe names a file instead of containing its content"
+    elif spec.is_real:
+        yield from _impossible_import(spec, names)
+
+
+def _impossible_import(spec: Spec, arrays: Sequence[str]) -> Iterator[str]:
+    """The same of real pairs."""
+    if spec.recipe["step"] or arrays != ["blurred", "sharp"] or spec.has_maps or spec.downscale != 1:
+        yield "it has real pairs, but also a recipe, maps, kernels or a factor of downscaling"
+    depth = {"uint8": 8, "uint16": 16}.get(spec.arrays[0].dtype)
+    for source in spec.sources:
+        if not (source.blurred and source.blurred_sha256) or source.is_linear or source.bit_depth != depth:
+            yield f"its source {source.name!r} is no pair of {spec.arrays[0].dtype} like the others"
+            return
+        if min(source.height, source.width) < spec.size_px:
+            yield f"its source {source.name!r} is smaller than {spec.size_px} px"
+            return
+    windows = sum(windows_in(source, spec.size_px) for source in spec.sources)
+    if spec.count != windows:
+        yield f"it has {spec.count:,} samples, but its pictures have {windows:,} windows"
+
+
+def windows_in(source: Source, size_px: int) -> int:
+    """Number of windows of a real pair: the fewest that cover it."""
+    return -(-source.height // size_px) * -(-source.width // size_px)
 
 
 def _names_files(values: Any) -> bool:
@@ -383,17 +429,13 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
     columns = numeric_columns(recipe) if "params" in request.store else None
     arrays = _arrays(size, dtype, kernel_px, columns)
     count = ENDLESS if request.count is None else request.count
-    length = request.shard_length
-    if length is None:
-        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
-        length = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
     return Spec(
         recipe=recipe.to_dict(),
         recipe_name=recipe.name,
         seed=request.seed,
         count=count,
         size_px=size,
-        shard_length=min(length, count),
+        shard_length=_shard_length(request.shard_length, count, arrays, workers),
         crops_per_source=request.crops_per_source,
         arrays=arrays,
         columns=columns or (),
@@ -406,6 +448,48 @@ def build_spec(request: DatasetRequest, scan: Scan, workers: int) -> Spec:
         summary=request.summary,
         license=request.license,
     )
+
+
+def spec_of_pairs(
+    scan: Scan,
+    name: str,
+    *,
+    size_px: int,
+    shard_length: int | None,
+    codec: Codec,
+    summary: str,
+    license: str,
+    workers: int,
+) -> Spec:
+    """The specification of real pairs that were scanned, to be cut into all their windows; ``name`` is of their set."""
+    arrays = _arrays(size_px, f"uint{scan.usable[0].bit_depth}", None, None)
+    count = sum(windows_in(source, size_px) for source in scan.usable)
+    return Spec(
+        recipe={"step": []},
+        recipe_name=name,
+        seed=0,
+        count=count,
+        size_px=size_px,
+        shard_length=_shard_length(shard_length, count, arrays, workers),
+        crops_per_source=1,
+        arrays=arrays,
+        columns=(),
+        sources=scan.usable,
+        environment=environment(),
+        codec=codec,
+        summary=summary,
+        license=license,
+    )
+
+
+def _shard_length(given: int | None, count: int, arrays: Sequence[ArraySpec], workers: int) -> int:
+    """Samples of a full shard: by default about 128 MB per array, less if some workers would be idle."""
+    if given is None:
+        by_size = 2 ** int(math.log2(max(1, SHARD_BYTES / max(a.nbytes for a in arrays))))
+        given = max(1, min(by_size, max(16, -(-count // (4 * workers)))))
+        while -(-count // given) > MOST_SHARDS and count != ENDLESS:
+            given *= 2  # larger shards rather than none
+    return min(given, count)
 
 
 def _result_encoding(recipe: Recipe) -> Encoding | None:
@@ -517,7 +601,7 @@ def column_values(columns: Sequence[str], steps: Mapping[str, Degradation]) -> l
     return values
 
 
-def create_store(out: Path, spec: Spec) -> None:
+def create_store(out: Place, spec: Spec) -> None:
     """Write the metadata of the zarr group and its arrays if they are missing or damaged.
 
     They follow from the specification alone, so any process may write them, any number of times.

@@ -22,9 +22,11 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.dataset.files import disk_error, require_regular
-from blursynth.errors import DatasetError
+from blursynth.dataset.cache import CachedObject, ObjectCache
+from blursynth.dataset.files import disk_error, read_at, size_of
+from blursynth.errors import DatasetError, StoreError
 from blursynth.io.atomic import partial_path, sync_folder
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = ["Codec", "ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
 
@@ -110,8 +112,29 @@ class ShardFile:
         os.replace(self.partial, self.path)
         sync_folder(self.path.parent)
 
+    def discard(self) -> None:
+        """Remove it, unless it has its final name."""
+        self.partial.unlink(missing_ok=True)
 
-def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardFile:
+
+@dataclass(frozen=True)
+class ShardObject:
+    """A shard in memory, for object storage, which has no temporary names."""
+
+    path: ObjectPath
+    parts: tuple[bytes, ...]
+    size: int
+    sha256: str
+
+    def commit(self) -> None:
+        """Write the object."""
+        self.path.write(b"".join(self.parts))
+
+    def discard(self) -> None:
+        """Nothing: it was written as a whole or not at all."""
+
+
+def write_shard_file(path: Place, chunks: Sequence[bytes], length: int) -> ShardFile | ShardObject:
     """Write encoded chunks as a flushed but unnamed shard of ``length`` chunks, the last of which may be missing."""
     index = np.full((length, 2), _ABSENT, "<u8")
     sizes = np.array([len(c) for c in chunks], np.uint64)
@@ -120,6 +143,10 @@ def write_shard_file(path: Path, chunks: Sequence[bytes], length: int) -> ShardF
     tail = index.tobytes()
     tail += _crc32c(tail)
     digest = hashlib.sha256()
+    if isinstance(path, ObjectPath):
+        for part in (*chunks, tail):
+            digest.update(part)
+        return ShardObject(path, (*chunks, tail), int(sizes.sum()) + len(tail), digest.hexdigest())
     partial = partial_path(path)
     try:
         with partial.open("wb", buffering=0) as file:
@@ -145,17 +172,28 @@ class ShardReader:
     """
 
     def __init__(
-        self, path: Path, length: int, shape: tuple[int, ...], dtype: np.dtype[Any], codec: Codec = "lz4"
+        self,
+        path: Place,
+        length: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        codec: Codec = "lz4",
+        cache: ObjectCache | None = None,
     ) -> None:
         self.path, self.shape, self.dtype, self.codec = path, shape, dtype, codec
+        self._object: ObjectPath | CachedObject | None = None
         size = 16 * length + 4
         try:
-            total = require_regular(path).st_size
-            tail = b""
-            if total >= size:
-                with path.open("rb") as file:
-                    file.seek(total - size)
-                    tail = file.read(size)
+            if isinstance(path, ObjectPath):
+                self._object = path if cache is None else CachedObject(path, cache)
+                total = self._object.size()
+                tail = self._object.read_ranges([(total - size, size)])[0] if total >= size else b""
+                if isinstance(self._object, CachedObject) and tail and _crc32c(tail[:-4]) != tail[-4:]:
+                    self._object.forget(total - size, size)  # the fault may be that of the local disk
+                    tail = self._object.read_ranges([(total - size, size)])[0]
+            else:
+                total = size_of(path)
+                tail = read_at(path, total - size, size) if total >= size else b""
         except FileNotFoundError:
             raise DatasetError(
                 f"{path}: the shard is missing.", fix="Make it again with blursynth resume, or restore it."
@@ -196,6 +234,9 @@ class ShardReader:
 
     def read_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
         """Decode the chunk ``positions[k]`` into ``out[rows[k]]``, which must be contiguous."""
+        if not isinstance(self.path, Path):
+            self._fetch_into(positions, out, rows)
+            return
         try:
             handle = os.open(self.path, _READ_ONLY)
         except OSError as error:
@@ -211,10 +252,40 @@ class ShardReader:
                     part = buffer[:size]
                     sound = _read_at(handle, offset, [part.data]) and decode_chunk(part, out[row])
                 if not sound:
-                    stream = "" if self.codec == "none" else " or its compressed stream"
-                    raise self._damaged(position, f"is damaged (its crc32c{stream} is wrong)")
+                    raise self._wrong(position)
         finally:
             os.close(handle)
+
+    def _fetch_into(self, positions: Sequence[int], out: NDArray[Any], rows: Sequence[int]) -> None:
+        """:meth:`read_into` from object storage: all chunks at a time."""
+        stored = self._object
+        if stored is None:
+            raise AssertionError("a shard in object storage has an object")
+        places = [self._place(position) for position in positions]
+        try:
+            for place, row, position, data in zip(places, rows, positions, stored.read_ranges(places), strict=True):
+                if self._decoded(data, out[row]):
+                    continue
+                if not isinstance(stored, CachedObject):
+                    raise self._wrong(position)
+                stored.forget(*place)  # the fault may be that of the local disk
+                if not self._decoded(stored.read_ranges([place])[0], out[row]):
+                    raise self._wrong(position)
+        except OSError as error:
+            raise error if isinstance(error, DatasetError) else _unreadable(self.path, error) from None
+
+    def _decoded(self, data: bytes, out: NDArray[Any]) -> bool:
+        """Decode a chunk; False if it is damaged."""
+        if self.codec != "none":
+            return decode_chunk(data, out)
+        if len(data) != out.nbytes + 4 or _crc32c(body := np.frombuffer(data, np.uint8)[:-4]) != data[-4:]:
+            return False
+        _bytes_of(out)[:] = body
+        return True
+
+    def _wrong(self, position: int) -> DatasetError:
+        stream = "" if self.codec == "none" else " or its compressed stream"
+        return self._damaged(position, f"is damaged (its crc32c{stream} is wrong)")
 
     def _damaged(self, position: int, what: str) -> DatasetError:
         return DatasetError(
@@ -223,7 +294,9 @@ class ShardReader:
         )
 
 
-def _unreadable(path: Path, error: OSError) -> DatasetError:
+def _unreadable(path: Place, error: OSError) -> DatasetError | StoreError:
+    if isinstance(error, StoreError):
+        return error
     return DatasetError(f"{path}: the shard cannot be read ({error.strerror}).")
 
 

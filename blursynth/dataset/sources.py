@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.bundled import with_bundled
+from blursynth.dataset.detail import sharpest_detail
+from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
+from blursynth.dataset.near_duplicates import groups_of, linked, near_groups
 from blursynth.dataset.progress import OnProgress, Progress
-from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError
+from blursynth.dataset.source_list import Listed, SourceList, check_listed, read_source_list
+from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.frame import Encoding
+from blursynth.io.containers import CONTAINER_SUFFIXES, PACKED_SUFFIXES, exists, split
 from blursynth.io.decoders import LARGEST_DECODED_BYTES
 from blursynth.io.depth import DEPTH_SUFFIXES, LABEL_SUFFIXES, DepthFormat, read_depth_map, read_labels
 from blursynth.io.downscale import check_factor
-from blursynth.io.folders import ByName, Inside, endings_text, expanded, matches, total, walk
+from blursynth.io.folders import (
+    ByName,
+    Inside,
+    endings_text,
+    expanded,
+    matches,
+    total,
+    walk,
+    walk_into,
+    walk_with_containers,
+)
+from blursynth.io.perceptual_hash import perceptual_hash
 from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, read_light, read_pixels
 from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
+
+_LOG = logging.getLogger(__name__)
+
+NearDuplicates = Literal["keep", "report", "skip"]
 
 # Keys of the folders of maps among the roots. The first part of a picture's name never begins with a slash.
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
@@ -35,13 +58,14 @@ DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 _CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One sharp picture. ``name`` is relative to the given sources, in the form of
-    :func:`blursynth.records.text.name_of`.
+    :func:`blursynth.records.text.name_of`; it may lead into a .tar or .parquet file (``photos.tar/0001.jpg``).
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty if there are none. ``encoding`` is
-    ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures.
+    ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures. ``blurred`` is
+    the other half of a real pair, which lies below the same folders.
     """
 
     name: str
@@ -56,6 +80,15 @@ class Source:
     labels: str = ""
     labels_sha256: str = ""
     encoding: str = ""
+    attribution: str = ""
+    url: str = ""
+    blurred: str = ""
+    blurred_sha256: str = ""
+
+    @property
+    def credit(self) -> str:
+        """License, author and address in one line; empty where nothing is stated."""
+        return ", ".join(text for text in (self.license, self.attribution, self.url) if text)
 
     @property
     def is_linear(self) -> bool:
@@ -63,9 +96,11 @@ class Source:
         return self.encoding == Encoding.LINEAR
 
     def to_dict(self) -> dict[str, Any]:
-        """As in ``dataset.json``: without missing maps, and without the default encoding."""
-        optional = ("depth", "depth_sha256", "labels", "labels_sha256", "encoding")
-        return {name: value for name, value in asdict(self).items() if value or name not in optional}
+        """As in ``dataset.json``: without missing maps, the default encoding, and an author or address not stated."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
+
+
+_OPTIONAL = {field.name for field in fields(Source) if field.default is not MISSING}
 
 
 @dataclass(frozen=True)
@@ -97,7 +132,7 @@ class Scan:
     skipped
         Inputs that cannot be used.
     duplicates
-        Inputs with the same content as another one; each content is used once.
+        Inputs with the same content as another one; each content is used once. Also near-duplicates that were left out.
     roots
         Folder on this machine for each first part of the names ("" if all are in one folder), and folders of the maps.
     depth_format
@@ -109,6 +144,10 @@ class Scan:
     ignored
         Number of files in the folders without the extension of a known format, by extension; those whose names begin
         with a dot count as ``"hidden"``.
+    hashes
+        Perceptual hash of each usable source by its sha256, if near-duplicates were looked for.
+    groups
+        The smallest sha256 of its group of near-duplicates, for each usable source that has some (left out or not).
     """
 
     usable: tuple[Source, ...]
@@ -119,6 +158,34 @@ class Scan:
     downscale: int = 1
     notes: tuple[str, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    def part(self, share: tuple[float, float], by: Literal["picture", "folder"] = "picture") -> Scan:
+        """Those sources whose place between 0 and 1 lies in ``share[0] <= place < share[1]``.
+
+        The place of a picture is a hash of its content, or of its folder's name, so that it does not change when other
+        sources are added. Near-duplicates have one place, as have folders that share some: that of the smallest name.
+        """
+        keys = [s.name.rpartition("/")[0] if by == "folder" else s.sha256 for s in self.usable]
+        first: dict[str, int] = {}
+        together = [[first.setdefault(key, i) for i, key in enumerate(keys)]]
+        near: dict[str, int] = {}
+        together.append([near.setdefault(self.groups.get(s.sha256, s.sha256), i) for i, s in enumerate(self.usable)])
+        if by == "picture":
+            keys = [self.groups.get(s.sha256, s.sha256) for s in self.usable]
+        least: dict[int, str] = {}
+        numbers = linked(*together).tolist()
+        for number, key in zip(numbers, keys, strict=True):
+            least[number] = min(key, least.get(number, key))
+        inside = {number for number, key in least.items() if share[0] <= _place_of(key) < share[1]}
+        usable = tuple(s for s, number in zip(self.usable, numbers, strict=True) if number in inside)
+        if not usable:
+            what = f"None of the {len(self.usable)} pictures falls into the share {share[0]:g} to {share[1]:g}."
+            if by == "folder":
+                what += f" They lie in {len(first)} folder{'s' * (len(first) > 1)}, which are not divided."
+            raise PictureError(what, fix="Give more pictures, or larger shares.")
+        return replace(self, usable=usable)
 
     def path(self, source: Source) -> Path:
         return source_path(source.name, self.roots)
@@ -127,6 +194,25 @@ class Scan:
         """The unused inputs as in ``skipped.json``."""
         lists = {"skipped": self.skipped, "duplicates": self.duplicates}
         return {**{name: [vars(s) for s in unused] for name, unused in lists.items()}, "ignored": self.ignored}
+
+
+def _place_of(key: str) -> float:
+    """A number in 0 <= x < 1 that depends on the text alone, evenly spread."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8, person=b"split").digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def alike_across(scans: Mapping[str, Scan]) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """Two near-duplicates in different scans, each as (key of the scan, name); None if there are none."""
+    found = [
+        (split, s.name, scan.hashes[s.sha256]) for split, scan in scans.items() if scan.hashes for s in scan.usable
+    ]
+    for group in groups_of(near_groups([value for _, _, value in found])):
+        first = found[group[0]]
+        other = next((found[i] for i in group if found[i][0] != first[0]), None)
+        if other is not None:
+            return first[:2], other[:2]
+    return None
 
 
 def source_path(name: str, roots: dict[str, str]) -> Path:
@@ -146,6 +232,11 @@ def scan_sources(
     labels: str | Path | None = None,
     linear: bool = False,
     downscale: int = 1,
+    licenses: str | Path | None = None,
+    source_list: SourceList | None = None,
+    near_duplicates: NearDuplicates = "keep",
+    min_source_px: int = 1,
+    min_source_detail: float | None = None,
     size_px: int = 1,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
@@ -154,8 +245,10 @@ def scan_sources(
 
     Parameters
     ----------
-    sources, depth, depth_format, labels, linear, downscale
+    sources, depth, depth_format, labels, linear, downscale, licenses, near_duplicates, min_source_px
         As in a :class:`~blursynth.dataset.DatasetRequest`.
+    source_list, min_source_detail
+        As in a :class:`~blursynth.dataset.DatasetRequest`, too.
     size_px
         Pictures that are smaller than this after downscaling are skipped.
     workers
@@ -164,7 +257,8 @@ def scan_sources(
     Raises
     ------
     PictureError
-        A given path does not exist, or no input is usable; the message says why inputs were skipped.
+        A given path does not exist, a listed picture is missing or has changed, or no input is usable; the message says
+        which and why.
     InvalidValueError
         ``linear`` is given and no picture has 16 bits.
 
@@ -176,19 +270,35 @@ def scan_sources(
     """
     given = with_bundled([sources] if isinstance(sources, str | Path) else sources)
     check_factor(downscale, name="downscale", least=1)
+    if not given and source_list is not None:
+        count = len(read_source_list(source_list))
+        raise InvalidValueError(
+            (Argument("sources"), f" is missing: this data set is made of {count} pictures that do not come with it."),
+            fix=(f"{source_list.how_to_get()}, and give their folder: ", Argument("sources", "FOLDER"), "."),
+            field="sources",
+        )
     if not given:
         raise InvalidValueError("sources is empty.", fix="Give a folder, a glob, a picture or a list of these.")
     if depth is None and depth_format is not None:
         raise InvalidValueError("depth_format is given without depth.", fix="Also give the folder of the depth maps.")
+    rights = None if licenses is None else Licenses(expanded(licenses))
+    listed = {} if source_list is None else read_source_list(source_list)
     named, roots, inside = _named(given)
     ignored = total(found.endings for _, found in inside)
     skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
     if not named:
         others = f" Other files there: {endings_text(ignored)}." if ignored else ""
         others += f" Skipped: {reasons(skipped)}." if skipped else ""
+        known = f"{', '.join(PICTURE_SUFFIXES)}, and these in {' and '.join(CONTAINER_SUFFIXES)} files"
         raise PictureError(
             f"No pictures in {', '.join(str(g) for g in given)}.{others}",
-            fix=f"Known formats: {', '.join(PICTURE_SUFFIXES)}.",
+            fix="Check these files." if skipped else f"Known formats: {known}.",
+        )
+    notes: tuple[str, ...] = ()
+    workers = workers or available_cores()
+    if source_list is not None:
+        named, notes = check_listed(
+            source_list, listed, named, lambda name: source_path(name, roots), places=given, workers=workers
         )
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}
@@ -198,9 +308,10 @@ def scan_sources(
             roots[key] = str(maps[key].folder)
             skipped += [_skipped(f"{key}/{name_of(name)}", why) for name, why in maps[key].left_out]
     usable: list[Source] = []
-    items = sorted(named.items())
-    workers = workers or available_cores()
-    look = _Look(size_px, maps, form, linear, downscale, _share_of_memory(workers))
+    look = _Look(
+        size_px, maps, form, linear, downscale, share_of_memory(workers), rights, listed, near_duplicates != "keep",
+        min_source_px, min_source_detail,
+    )  # fmt: skip
     last = 0.0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
         # read_pixels mutes Pillow with a process-wide setting. Muting it before all threads start and restoring it
@@ -208,14 +319,15 @@ def scan_sources(
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib release the interpreter lock, so threads decode in parallel.
-            for done, found in enumerate(pool.map(lambda item: _examine(item[0], item[1], look), items), 1):
+            results = in_order(pool, lambda name: _examine(name, source_path(name, roots), look), named, 4 * workers)
+            for done, found in enumerate(results, 1):
                 if isinstance(found, Source):
                     usable.append(found)
                 else:
                     skipped.append(found)
-                if on_progress is not None and (done == len(items) or time.monotonic() - last > 0.1):
+                if on_progress is not None and (done == len(named) or time.monotonic() - last > 0.1):
                     last = time.monotonic()
-                    on_progress(Progress("scan", done, len(items), skipped=tuple((s.name, s.why) for s in skipped)))
+                    on_progress(Progress("scan", done, len(named), skipped=tuple((s.name, s.why) for s in skipped)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -230,15 +342,66 @@ def scan_sources(
         if look.missing:  # nothing works without it
             raise look.missing[0]
         raise PictureError(
-            f"None of the {len(items)} inputs can be used: {reasons(skipped)}.",
+            f"None of the {len(named)} inputs can be used: {reasons(skipped)}.",
             fix="Check the pictures, or request smaller crops."
             if not maps
             else "Check the pictures and their maps; running blursynth preview on one picture with its map, --depth "
             "FILE or --labels FILE, shows how to fix it.",
         )
     ordered = tuple(first[key] for key in sorted(first))
-    notes = (*(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
-    return Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored)
+    if rights is not None:
+        _warn_of_licenses(rights, ordered)
+    notes = (*notes, *(_linear_notes(ordered) if linear else ()), *_profile_notes(ordered))
+    hashes = {source.sha256: look.hashes[source.sha256] for source in ordered} if look.hashed else {}
+    scan = Scan(ordered, tuple(skipped), tuple(duplicates), roots, form, downscale, notes, ignored, hashes)
+    return _without_near(scan, skip=near_duplicates == "skip") if look.hashed else scan
+
+
+def _without_near(scan: Scan, *, skip: bool) -> Scan:
+    """A scan with its groups of near-duplicates, of each of which only the largest picture stays where ``skip``."""
+    groups = groups_of(near_groups([scan.hashes[source.sha256] for source in scan.usable]))
+    if not groups:
+        return scan
+    members = [[scan.usable[index] for index in group] for group in groups]
+    smallest = {s.sha256: min(m.sha256 for m in group) for group in members for s in group}
+    if not skip:
+        shown = "; ".join(", ".join(sorted(s.name for s in group)[:3]) for group in members[:3])
+        more = f"; and {len(members) - 3} more groups" if len(members) > 3 else ""
+        note = (
+            f"{len(smallest)} pictures look like others: {shown}{more}. near_duplicates=skip keeps one of each group."
+        )
+        return replace(scan, groups=smallest, notes=(*scan.notes, note))
+    left_out = {}
+    for group in members:
+        kept = min(group, key=lambda s: (-s.height * s.width, s.sha256))
+        for s in group:
+            if s is not kept:
+                bits = (scan.hashes[s.sha256] ^ scan.hashes[kept.sha256]).bit_count()
+                left_out[s.sha256] = Skipped(s.name, f"looks like {kept.name} ({bits} of 64 bits differ)")
+    usable = tuple(s for s in scan.usable if s.sha256 not in left_out)
+    duplicates = (*scan.duplicates, *sorted(left_out.values(), key=lambda s: s.name))
+    return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, examine: Callable[[str], Source | Skipped], names: Iterable[str], most: int
+) -> Iterator[Source | Skipped]:
+    """Results in the order of the names, of which at most ``most`` are waiting at a time."""
+    waiting: deque[Future[Source | Skipped]] = deque()
+    for name in names:
+        waiting.append(pool.submit(examine, name))
+        if len(waiting) == most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _warn_of_licenses(rights: Licenses, sources: Sequence[Source]) -> None:
+    without = sorted(source.name for source in sources if not source.license)
+    for names, what in ((rights.unused(), "entries that apply to no picture"), (without, "pictures without a license")):
+        if names:
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            _LOG.warning("%s: %s: %d (%s)", rights.path, what, len(names), printable(shown))
 
 
 def _linear_notes(sources: Sequence[Source]) -> tuple[str, ...]:
@@ -275,7 +438,7 @@ def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
     )
 
 
-def _share_of_memory(workers: int) -> int:
+def share_of_memory(workers: int) -> int:
     """Memory limit for one picture: all pictures decoded at the same time share half of this machine's memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -307,9 +470,7 @@ def reasons(skipped: Sequence[Skipped], most: int = 3) -> str:
 class _Maps:
     """The depth or label maps of a folder, matched by the names of the pictures."""
 
-    def __init__(
-        self, what: str, place: Path, suffixes: Sequence[str], named: dict[str, Path], *, several: bool
-    ) -> None:
+    def __init__(self, what: str, place: Path, suffixes: Sequence[str], named: Sequence[str], *, several: bool) -> None:
         self.what, self._suffixes, self._several = what, suffixes, several
         self.left_out: tuple[tuple[Path, str], ...] = ()
         if place.is_file():
@@ -376,6 +537,12 @@ class _Look:
     linear: bool
     downscale: int
     most_bytes: int
+    rights: Licenses | None
+    listed: Mapping[str, Listed]
+    hashed: bool
+    min_source_px: int
+    min_source_detail: float | None
+    hashes: dict[str, int] = field(default_factory=dict)  # perceptual, by sha256
     missing: list[MissingExtraError] = field(default_factory=list)  # packages that some pictures need
 
 
@@ -386,6 +553,10 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
         if min(info.height, info.width) < size * downscale:
             least = f"{size} px" if downscale == 1 else f"{size * downscale} px, {size} px at 1/{downscale}"
             return _skipped(name, f"{size_text(info.height, info.width)} is smaller than {least}")
+        if min(info.height, info.width) < look.min_source_px:
+            return _skipped(
+                name, f"{size_text(info.height, info.width)} is smaller than min_source_px, {look.min_source_px} px"
+            )
         digest = file_sha256(path)
         light = info.encoding is Encoding.LINEAR
         pixels: NDArray[Any] = read_light(path) if light else read_pixels(path)
@@ -393,10 +564,24 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
             return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
         encoding = str(Encoding.LINEAR) if light or (look.linear and depth == 16) else ""
-        source = Source(name, digest, info.height, info.width, depth, info.license, info.icc_profile, encoding=encoding)
+        if (enough := look.min_source_detail) is not None:
+            detail = sharpest_detail(pixels, Encoding(encoding or Encoding.DISPLAY), enough=enough)
+            if detail < enough:
+                return _skipped(name, f"its sharpest part has a detail of {detail:.1f}, less than {enough:g}")
+        if look.hashed:
+            look.hashes[digest] = perceptual_hash(pixels)
+        rights = look.rights.of(name) if look.rights else Rights()
+        rights = rights.or_else(look.listed[name].rights) if name in look.listed else rights
+        rights = rights.or_else(rights_in_container(path))
+        source = Source(
+            name, digest, info.height, info.width, depth, rights.license or info.license, info.icc_profile,
+            encoding=encoding, attribution=rights.attribution, url=rights.url,
+        )  # fmt: skip
         for known in look.maps.values():
             source = _with_map(source, known, look.depth_format)
         return source
+    except StoreError:
+        raise  # it says nothing about the picture
     except MissingExtraError as error:
         look.missing.append(error)
         return _skipped(name, str(error).rstrip("."))
@@ -430,55 +615,67 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
 
 def _named(
     given: Sequence[str | Path],
-) -> tuple[dict[str, Path], dict[str, str], list[tuple[str, Inside]]]:
-    """Names and paths of all pictures, the folders that the names are relative to, and the contents of those folders.
+) -> tuple[list[str], dict[str, str], list[tuple[str, Inside]]]:
+    """Sorted names of all pictures, the folders that the names are relative to, and the contents of those folders.
 
     The contents come with the prefix of their file names.
     """
-    folders: list[tuple[Path, list[Path]]] = []
+    folders: list[tuple[Path, Sequence[str]]] = []
     files: list[Path] = []
     looked: list[tuple[Path, Inside]] = []
+
+    def add(path: Path) -> None:
+        """A file, all that is in a folder, or all members of a container."""
+        if path.is_dir() or path.suffix.lower() in CONTAINER_SUFFIXES:
+            inside = (walk_with_containers if path.is_dir() else walk_into)(path, PICTURE_SUFFIXES)
+            files.extend(inside.paths)
+            looked.append((inside.root, inside))
+        else:
+            files.append(path)
+
     for entry in given:
         path = expanded(entry)
         if path.is_dir():
-            inside = walk(path.resolve(), PICTURE_SUFFIXES)
-            folders.append((inside.root, inside.paths))
+            inside = walk_with_containers(path.resolve(), PICTURE_SUFFIXES)
+            folders.append((inside.root, inside.names))
             looked.append((inside.root, inside))
         elif path.is_file() and path.suffix.lower() == ".txt":
-            files += _listed(path)
-        elif path.exists():
-            files.append(path.resolve())
+            for listed in _listed(path):
+                add(listed)
+        elif exists(path):
+            add(path.resolve())
         elif (found := matches(entry)) is not None:
             if not found:
                 raise PictureError(f"{entry}: no file matches.", fix="Quote the pattern and check the path.")
-            resolved = [p.resolve() for p in found]
-            files += [p for p in resolved if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES]
-            for folder in (p for p in resolved if p.is_dir()):
-                inside = walk(folder, PICTURE_SUFFIXES)
-                files += inside.paths
-                looked.append((folder, inside))
+            for match in found:
+                if match.is_dir() or match.suffix.lower() in (*PICTURE_SUFFIXES, *PACKED_SUFFIXES):
+                    add(match.resolve())
         else:
             raise PictureError(f"{entry}: there is no such file or folder.", fix="Check the path.")
     if files:
-        common = Path(os.path.commonpath([p.parent for p in files]))
-        folders.append((common, files))
-    groups: dict[Path, list[Path]] = {}
-    for folder, paths in folders:
-        groups.setdefault(folder, []).extend(paths)
+        common = Path(os.path.commonpath([_folder_of(p) for p in files]))
+        folders.append((common, [file.relative_to(common).as_posix() for file in files]))
+    groups: dict[Path, set[str]] = {}
+    for folder, names in folders:
+        groups.setdefault(folder, set()).update(map(name_of, names))
     if len(groups) == 1:
         (only,) = groups
-        named = {name_of(p.relative_to(only)): p for p in groups[only]}
         # In folders matched by a pattern, names of files begin with that of the folder.
-        return named, {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
-    named, roots, labels = {}, {}, {}
-    for folder, paths in groups.items():
+        return sorted(groups[only]), {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
+    named, roots, labels = list[str](), dict[str, str](), dict[Path, str]()
+    for folder, inside_it in groups.items():
         base = name_of(Path(folder.name)) or "root"
         label, number = base, 2
         while label in roots:
             label, number = f"{base}-{number}", number + 1
         roots[label], labels[folder] = str(folder), label
-        named.update({f"{label}/{name_of(p.relative_to(folder))}": p for p in paths})
-    return named, roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
+        named += [f"{label}/{name}" for name in inside_it]
+    return sorted(named), roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
+
+
+def _folder_of(file: Path) -> Path:
+    inside = split(file)
+    return inside[0].parent if inside else file.parent
 
 
 def _beginning(folder: Path, root: Path) -> str:
@@ -494,8 +691,8 @@ def _listed(path: Path) -> list[Path]:
         raise PictureError(f"{path}: the list is empty.", fix="Write one path per line.")
     # A name that is not UTF-8 is written in a list as in a record.
     named = [path.parent / expanded(e) for e in entries]
-    paths = [(p if p.exists() else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
+    paths = [(p if exists(p) else path.parent / path_of(e)).resolve() for e, p in zip(entries, named, strict=True)]
     for number, (entry, p) in enumerate(zip(entries, paths, strict=True), 1):
-        if not p.exists():
+        if not exists(p):
             raise PictureError(f"{path}: entry {number}, {entry!r}: there is no such file.", fix="Correct the list.")
     return paths

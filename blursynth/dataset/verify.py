@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +19,21 @@ from blursynth import degradations
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.copies import copied_names, is_whole, same_content
+from blursynth.dataset.cut import PairCutter, renderer_of
 from blursynth.dataset.files import (
     canonical,
+    content_sha256,
+    files_below,
+    is_there,
     links_out,
     read_bounded,
     read_sealed,
-    require_regular,
     sha256_hex,
+    size_of,
 )
 from blursynth.dataset.index import Index, derived_index, read_index
 from blursynth.dataset.manifest import (
+    MANIFEST_BYTES,
     Manifest,
     StoredObject,
     finished_shards,
@@ -45,10 +51,10 @@ from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
 from blursynth.dataset.sources import NotUsed
-from blursynth.errors import MISSING, BlursynthError, DatasetError
+from blursynth.errors import MISSING, BlursynthError, DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL
-from blursynth.io.folders import expanded
-from blursynth.io.pictures import file_sha256
+from blursynth.io.folders import as_place
+from blursynth.io.object_store import Place
 from blursynth.records.streams import Stream
 from blursynth.records.text import printable
 
@@ -88,7 +94,7 @@ class Verification:
         Files that are not part of the data set; they do not count as damage.
     """
 
-    path: Path
+    path: Place
     shards: int
     samples: int
     replayed: tuple[int, ...]
@@ -113,18 +119,18 @@ class Replay:
     """A sample that was rendered again from its record and its source picture.
 
     ``equal`` says whether every array is byte-identical to the stored one; ``differences`` holds the largest difference
-    of each array that is not.
+    of each array that is not. Real pairs have no ``draw``.
     """
 
     index: int
     equal: bool
     differences: dict[str, float]
     arrays: dict[str, NDArray[Any]] = field(repr=False)
-    draw: Draw = field(repr=False)
+    draw: Draw | None = field(repr=False)
 
 
 def verify(
-    out: str | Path,
+    out: str | Place,
     *,
     deep: bool = False,
     replay: int = 0,
@@ -159,10 +165,10 @@ def verify(
         There is no data set, or the location of the sources needed by ``replay`` is not known. A damaged
         ``dataset.json`` is reported as a problem, and nothing else can be checked then.
     """
-    out = expanded(out)
+    out = as_place(out)
     level: Literal["files", "deep"] = "deep" if deep else "files"
     parts = ("dataset.json", "index.json", "manifest", COPIES)  # if any of them exists, this was a data set
-    if not any(os.path.lexists(out / name) for name in parts):
+    if not any(is_there(out / name) for name in parts):
         load_spec(out)  # says what is wrong with the path
     spec = None
     problems: list[Problem] = []
@@ -231,6 +237,8 @@ def _reported(problems: list[Problem], shard: int | None = None) -> Iterator[Non
     """Add an error that is raised inside to the problems."""
     try:
         yield
+    except StoreError:
+        raise  # it says nothing about the data set
     except BlursynthError as error:
         problems.append(Problem(str(error), shard))
 
@@ -246,8 +254,16 @@ def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _check_shard(out: Path, spec: Spec, shard: int, deep: bool) -> list[Problem]:
+def _check_shard(out: Place, spec: Spec, shard: int, deep: bool) -> list[Problem]:
     problems: list[Problem] = []
+    if not isinstance(out, Path):
+        # Its objects are read once, whole, and everything is checked on the local disk: one shard at a time.
+        with tempfile.TemporaryDirectory() as folder:
+            for name, what in _fetched(out, Path(folder), spec, shard):
+                problems.append(Problem(f"{name}: cannot be read ({what})", shard))
+            if not problems:
+                problems = _check_shard(Path(folder), spec, shard, deep)
+            return [replace(p, what=p.what.replace(folder, str(out))) for p in problems]
     with _reported(problems, shard):
         manifest = read_manifest(out, shard, spec)
         for stored in manifest.objects:
@@ -257,14 +273,31 @@ def _check_shard(out: Path, spec: Spec, shard: int, deep: bool) -> list[Problem]
     return problems
 
 
-def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
+def _fetched(out: Place, folder: Path, spec: Spec, shard: int) -> Iterator[tuple[str, str]]:
+    """Copy the files of a shard; yields those that are there but cannot be read, and why."""
+    for name, most in {
+        relative(manifest_path(out, shard), out): MANIFEST_BYTES,
+        **shard_files(out, spec, shard),
+    }.items():
+        try:
+            data = read_bounded(out / name, most)
+        except FileNotFoundError:
+            continue  # the check of the copy says so
+        except DatasetError as error:
+            yield name, error.what
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def _wrong_file(out: Place, stored: StoredObject, by: str) -> Iterator[str]:
     """What is wrong with a file of known size and hash."""
     path = out / stored.path
     try:
-        size = require_regular(path).st_size
+        size = size_of(path)
         if size != stored.size:
             yield f"{stored.path}: has {size} bytes, but {by} says {stored.size}"
-        elif file_sha256(path) != stored.sha256:
+        elif content_sha256(path) != stored.sha256:
             yield f"{stored.path}: its content was changed (sha256 differs)"
     except FileNotFoundError:
         yield f"{stored.path}: is missing"
@@ -274,15 +307,13 @@ def _wrong_file(out: Path, stored: StoredObject, by: str) -> Iterator[str]:
         yield f"{stored.path}: cannot be read ({error.strerror})"
 
 
-def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> list[Problem]:
+def _check_samples(out: Place, spec: Spec, shard: int, manifest: Manifest) -> list[Problem]:
     """Decode every chunk; compare each sample with its record, and the records with the manifest."""
     samples = spec.range_of(shard)
     hashes: dict[str, list[str]] = {a.name: [] for a in spec.arrays}
     draws = hashlib.sha256()
     try:
-        reader = RecordReader(out, shard, samples)
-        for i in samples:
-            record = reader.read(i)
+        for record in RecordReader(out, shard, samples).read_all():
             own = record.pop("sha256")
             draws.update(canonical(record) + b"\n")
             for name, known in hashes.items():
@@ -318,7 +349,7 @@ def _check_samples(out: Path, spec: Spec, shard: int, manifest: Manifest) -> lis
     return problems
 
 
-def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:
+def _check_index(out: Place, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:
     """The index, and problems with it, with the files that it names, and with missing shards."""
     try:
         index = read_index(out, spec)
@@ -351,18 +382,20 @@ def _check_index(out: Path, spec: Spec, there: Sequence[int]) -> tuple[Index | N
     return index, problems
 
 
-def _check_copies(out: Path, spec: Spec) -> tuple[list[Problem], list[str]]:
+def _check_copies(out: Place, spec: Spec) -> tuple[list[Problem], list[str]]:
     """Problems with the copies of files that nothing else implies; a note if there are none at all."""
-    if not os.path.lexists(out / COPIES):
+    if not is_there(out / COPIES):
         return [], [f"{COPIES}: dataset.json and other files have no copy yet; blursynth repair writes it"]
     problems = []
     for name in copied_names(spec):
         copy, again = f"{COPIES}/{name}", "blursynth repair writes it again"
-        if not os.path.lexists(out / copy):
+        if not is_there(out / copy):
             problems.append(Problem(f"{copy}: is missing; {again}"))
             continue
         try:
             same = same_content(out, name)
+        except StoreError:
+            raise
         except (DatasetError, OSError):
             same = False
         if not same and is_whole(out, name):  # otherwise the problem is another one
@@ -370,7 +403,7 @@ def _check_copies(out: Path, spec: Spec) -> tuple[list[Problem], list[str]]:
     return problems, []
 
 
-def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
+def _others(out: Place, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str, str, bool]]:
     """Files that do not belong to the data set: path, description, and whether it is among the data set's own files."""
     known = {"dataset.json", "index.json", "README.md", "croissant.json", "skipped.json"}
     known |= {relative(asset_path(out, name), out) for name in asset_names(spec.recipe)} | set(store_files(spec))
@@ -378,18 +411,15 @@ def _others(out: Path, spec: Spec, shards: Sequence[int]) -> Iterator[tuple[str,
     for shard in shards:
         known |= {relative(manifest_path(out, shard), out), *shard_files(out, spec, shard)}
     folders = {"manifest", "draws", "assets", COPIES, *(a.name for a in spec.arrays)}
-    for parent, names, files in os.walk(out):
-        names[:] = sorted(name for name in names if Path(parent) != out or name != ".locks")
-        for file in sorted(files):
-            path = relative(Path(parent, file), out)
-            if path.endswith(PARTIAL):
-                yield path, "was left by a writer that was stopped; blursynth resume removes it", False
-            elif path not in known:
-                yield printable(path), "is not a file of this data set", path.partition("/")[0] in folders
+    for path in files_below(out):
+        if path.endswith(PARTIAL):
+            yield path, "was left by a writer that was stopped; blursynth resume removes it", False
+        elif path not in known:
+            yield printable(path), "is not a file of this data set", path.partition("/")[0] in folders
 
 
 def _check_replays(
-    out: Path,
+    out: Place,
     chosen: tuple[int, ...],
     damaged: set[int | None],
     spec: Spec,
@@ -400,7 +430,7 @@ def _check_replays(
     problems = []
     try:
         dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
-        renderer = Renderer(spec, dataset.recipe, roots)
+        renderer = renderer_of(spec, dataset.kinds, roots)
     except BlursynthError as error:
         return [Problem(f"nothing can be rendered again: {error}", field=error.field, value=error.value)]
     for number, i in enumerate(chosen, 1):
@@ -411,7 +441,7 @@ def _check_replays(
                 if not again.equal:
                     text = ", ".join(f"{name} by up to {d:g}" for name, d in again.differences.items())
                     problems.append(Problem(f"sample {i}: rendered again it differs ({text})", None, i))
-                if renderer.place(i).draw != again.draw:
+                if not spec.is_real and renderer.place(i).draw != again.draw:
                     problems.append(Problem(f"sample {i}: its draw differs from the draw of the recipe", shard, i))
             except BlursynthError as error:
                 what = f"sample {i}: cannot be rendered again: {error}"
@@ -422,7 +452,7 @@ def _check_replays(
 
 
 def replay(
-    out: str | Path,
+    out: str | Place,
     index: int,
     *,
     source_root: str | Path | None = None,
@@ -442,14 +472,21 @@ def replay(
     dataset = open_dataset(out, allow_unfinished=True, kinds=kinds)
     if not -len(dataset) <= index < len(dataset):
         raise DatasetError(f"{out}: there is no sample {index}; it has {len(dataset)}.")
-    roots = source_roots(expanded(out), dataset.spec, source_root, depth_root, labels_root)
-    renderer = Renderer(dataset.spec, dataset.recipe, roots)
+    roots = source_roots(as_place(out), dataset.spec, source_root, depth_root, labels_root)
+    renderer = renderer_of(dataset.spec, dataset.kinds, roots)
     return _replayed(dataset, renderer, index % len(dataset))
 
 
-def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
+def _replayed(dataset: Dataset, renderer: Renderer | PairCutter, index: int) -> Replay:
     spec = dataset.spec
     record = dataset.record(index)
+    if isinstance(renderer, PairCutter):  # a record says no more than where its index lies
+        placement = renderer.place(index)
+        if record != {**renderer.record(placement), "sha256": record["sha256"]}:
+            raise DatasetError(f"Sample {index}: its record is not that of its window.")
+        return _compared(dataset, index, renderer.render(placement), None)
+    if record["draw"] is None:
+        raise DatasetError(f"Sample {index}: its record has no draw.")
     draw = Draw.from_dict(record["draw"], dataset.kinds)
     source = next((k for k, s in enumerate(spec.sources) if s.sha256 == record["source_sha256"]), None)
     if source is None:
@@ -461,8 +498,11 @@ def _replayed(dataset: Dataset, renderer: Renderer, index: int) -> Replay:
     size = (about.height // spec.downscale, about.width // spec.downscale)
     if window.size != spec.size_px or min(corners) < 0 or ends[0] > size[0] or ends[1] > size[1]:
         raise DatasetError(f"Sample {index}: its window is not inside its source {about.name}.")
-    placement = Placement(index, source, window, draw)
-    arrays = renderer.render(placement)
+    return _compared(dataset, index, renderer.render(Placement(index, source, window, draw)), draw)
+
+
+def _compared(dataset: Dataset, index: int, arrays: dict[str, NDArray[Any]], draw: Draw | None) -> Replay:
+    """A sample that was made again beside the stored one."""
     differences = {}
     for name, array in arrays.items():
         stored = dataset.array(name, [index])[0]

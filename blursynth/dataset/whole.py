@@ -223,14 +223,14 @@ def _make(
                 else:
                     records[names[number]] = record
                     folder.check()
-                    _append(folder.path, record)
+                    _append(Path(str(folder.path)), record)
                 done += 1
                 tell()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     if missing:  # sort the lines, and drop those of pairs that were made again
-        _write_records(folder.path, records)
+        _write_records(Path(str(folder.path)), records)
     return failed
 
 
@@ -281,6 +281,7 @@ def _pair(folder: DatasetFolder, renderer: Renderer, number: int, name: str, til
         **maps,
         **({"encoding": source.encoding} if source.encoding else {}),
         "license": source.license,
+        **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
         "height": height,
         "width": width,
         "index": _index(source),

@@ -6,10 +6,10 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from blursynth.core import Degradation
 from blursynth.dataset.asset_files import load_assets
+from blursynth.dataset.cut import renderer_of
 from blursynth.dataset.files import canonical, disk_error, sha256_hex, write_atomically
 from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import (
@@ -20,12 +20,12 @@ from blursynth.dataset.manifest import (
     relative,
     shard_state,
 )
-from blursynth.dataset.render import Placement, Renderer
+from blursynth.dataset.render import Placement
 from blursynth.dataset.sample_records import encode_index, index_path, lines_path
 from blursynth.dataset.schema import environment, environment_sha256, load_spec
-from blursynth.dataset.shards import ShardFile, encode_chunk, write_shard_file
+from blursynth.dataset.shards import ShardFile, ShardObject, encode_chunk, write_shard_file
 from blursynth.errors import Argument, DatasetError
-from blursynth.recipe.recipe import Recipe
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = ["Event", "Job", "ShardMaker"]
 
@@ -46,7 +46,7 @@ class Job:
     cache_bytes: int
 
     @property
-    def out(self) -> Path:
+    def out(self) -> Place:
         """The data set's folder, absolute."""
         return self.folder.path
 
@@ -79,8 +79,7 @@ class ShardMaker:
         if self.spec.environment != here and not job.any_environment:
             raise _other_environment(job.out, self.spec.environment, here)
         load_assets(self.spec.recipe, job.out)
-        recipe = Recipe.from_dict(self.spec.recipe, job.kinds, name=self.spec.recipe_name)
-        self.renderer = Renderer(self.spec, recipe, job.roots, cache_bytes=job.cache_bytes)
+        self.renderer = renderer_of(self.spec, job.kinds, job.roots, cache_bytes=job.cache_bytes)
 
     def make(self, shard: int, *, again: bool) -> Iterator[Event]:
         """Make a shard unless it exists, or even then if ``again``; the last event has its manifest."""
@@ -117,7 +116,7 @@ class ShardMaker:
             record["sha256"] = {name: digests[name][position].hex() for name in digests}
             lines.append(canonical(record) + b"\n")
         draws_files = {lines_path(out, shard): b"".join(lines), index_path(out, shard): encode_index(lines)}
-        written: list[ShardFile] = []
+        written: list[ShardFile | ShardObject] = []
         try:
             self.folder.check()
             for array in spec.arrays:
@@ -141,14 +140,16 @@ class ShardMaker:
                 write_atomically(path, data)
             for file in written:
                 file.commit()
-            manifest.write(out)
+            # In object storage no lock kept another writer out, so the first manifest stays.
+            if not manifest.write(out, exclusive=not again and isinstance(out, ObjectPath)):
+                self._check_against_first(manifest)
             self.folder.check()  # otherwise the new files are elsewhere
         except OSError as error:
             self.folder.check()  # the most likely reason for a missing folder
             raise disk_error(error, out) from None
         finally:
             for file in written:
-                file.partial.unlink(missing_ok=True)
+                file.discard()
         yield Event(shard, len(samples), manifest)
 
     def _check_against_earlier(self, manifest: Manifest) -> None:
@@ -165,8 +166,22 @@ class ShardMaker:
                 fix="Make the data set again from the start, on one kind of machine.",
             )
 
+    def _check_against_first(self, manifest: Manifest) -> None:
+        """Another writer made this shard at the same time: the same objects are no matter of who was first."""
+        try:
+            first = read_manifest(self.job.out, manifest.shard, self.spec)
+        except DatasetError:
+            manifest.write(self.job.out)  # what was there proves nothing
+            return
+        if first.objects != manifest.objects:
+            raise DatasetError(
+                f"{self.job.out}: another process made shard {manifest.shard} at the same time, with other content.",
+                why="The same specification must give the same bytes, so a version, processor or source must differ.",
+                fix="Let one kind of machine write it, and run blursynth repair, which makes the shard again.",
+            )
 
-def _other_environment(out: Path, there: dict[str, object], here: dict[str, object]) -> DatasetError:
+
+def _other_environment(out: Place, there: dict[str, object], here: dict[str, object]) -> DatasetError:
     changes = []
     for key in sorted({*there, *here}):
         old, new = there.get(key), here.get(key)

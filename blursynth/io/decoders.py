@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import BlursynthError, MissingExtraError, PictureError, require
+from blursynth.errors import BlursynthError, MissingExtraError, PictureError, StoreError, require
 from blursynth.frame import Encoding
+from blursynth.io.containers import is_member, open_file, read_file
 from blursynth.io.folders import check_readable
 
 __all__ = [
@@ -214,10 +215,11 @@ def open_picture(path: Path) -> Any:
 
     check_readable(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             formats = _formats(path, file.read(64))
         with quiet():
-            picture = Image.open(path, formats=formats)
+            picture = Image.open(open_file(path) if is_member(path) else path, formats=formats)
+        picture.filename = str(path)
     except UnidentifiedImageError:
         raise PictureError(
             "is not a picture that can be read.",
@@ -225,6 +227,8 @@ def open_picture(path: Path) -> Any:
             f"linear light in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and camera raw files.",
             place=str(path),
         ) from None
+    except StoreError:
+        raise
     except PermissionError as error:
         raise PictureError(f"cannot be read ({error.strerror}).", place=str(path)) from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -291,7 +295,7 @@ def top_code(picture: Any) -> int | None:
 
 def _bits_of_jpeg_2000(path: Path) -> int:
     """Of the first channel: the marker SIZ stands right behind the beginning of the code stream."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(1 << 16)
     found = re.search(rb"\xff\x4f\xff\x51.{36}", head, re.DOTALL)
     at = found.end() if found else len(head)
@@ -302,7 +306,7 @@ def decoded_by_opencv(path: Path) -> NDArray[Any] | None:
     """What OpenCV makes of a file as it is: BGR, alpha kept, not turned; None where it cannot."""
     import cv2
 
-    data = np.fromfile(path, np.uint8)
+    data = np.frombuffer(read_file(path), np.uint8)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaint would stand beside ours
     try:
         return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -318,7 +322,7 @@ def stated_gamma(path: Path) -> float | None:
     None where nothing is stated, or what sRGB comes to (1/2.2).
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             if file.read(8) != b"\x89PNG\r\n\x1a\n":
                 return None
             found = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter, deque
@@ -14,20 +15,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import unquote, urlsplit
 
-from blursynth.errors import PictureError
+from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, StoreError
+from blursynth.io.containers import PACKED_SUFFIXES, list_members, member_size, split
+from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
     "HIDDEN",
     "ByName",
     "Inside",
     "alike",
+    "as_place",
     "check_readable",
     "endings_text",
     "expanded",
     "matches",
     "total",
     "walk",
+    "walk_into",
+    "walk_with_containers",
 ]
 
 T = TypeVar("T")
@@ -48,8 +55,9 @@ class Inside:
     ----------
     root
         The folder.
-    files
-        Regular files of the endings that were asked for, relative to it, in order.
+    names
+        Regular files of the endings that were asked for, relative to it, with ``/`` between folders, in the order of
+        their parts: strings, since a million paths take a gigabyte.
     left_out
         Entries that could not be accessed or are not regular files, relative to it, and why.
     endings
@@ -57,13 +65,18 @@ class Inside:
     """
 
     root: Path
-    files: tuple[Path, ...]
+    names: tuple[str, ...]
     left_out: tuple[tuple[Path, str], ...] = ()
     endings: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The names as relative paths."""
+        return tuple(map(Path, self.names))
+
+    @property
     def paths(self) -> list[Path]:
-        return [self.root / file for file in self.files]
+        return [self.root / name for name in self.names]
 
 
 def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None = None) -> Inside:
@@ -79,7 +92,7 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
     without
         A folder that is not entered.
     """
-    files: list[Path] = []
+    names: list[str] = []
     left_out: list[tuple[Path, str]] = []
     endings: Counter[str] = Counter()
     entered: dict[tuple[int, int], Path] = {}
@@ -108,12 +121,16 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             left_out.append((relative, f"a folder that cannot be read ({error.strerror})"))
             continue
         inside: list[Path] = []
+        prefix = "" if relative == Path() else f"{relative.as_posix()}/"
         for entry in listed:
-            name = relative / entry.name
             if entry.name.startswith("."):
                 endings[HIDDEN] += 1
                 continue
-            wanted = suffixes is None or name.suffix.lower() in suffixes
+            wanted = suffixes is None or os.path.splitext(entry.name)[1].lower() in suffixes
+            if wanted and entry.is_file(follow_symlinks=False):  # known without asking the file system again
+                names.append(prefix + entry.name)
+                continue
+            name = relative / entry.name
             try:
                 mode = entry.stat().st_mode
             except OSError as error:
@@ -128,12 +145,64 @@ def walk(folder: Path, suffixes: Sequence[str] | None, *, without: Path | None =
             elif not wanted:
                 endings[_ending(name)] += 1
             elif stat.S_ISREG(mode):
-                files.append(name)
+                names.append(prefix + entry.name)
             else:
                 left_out.append((name, f"{_kind_of_file(mode)}, not a file"))
         plain.extend(reversed(inside))
     order = dict(sorted(endings.items(), key=lambda item: (-item[1], item[0])))
-    return Inside(folder, tuple(sorted(files)), tuple(sorted(left_out)), order)
+    return Inside(folder, _by_parts(names), tuple(sorted(left_out)), order)
+
+
+def _by_parts(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: name.replace("/", "\0")))
+
+
+def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
+    """The files of a .tar or .parquet file, relative to its folder, as :func:`walk` gives those of a folder.
+
+    Rows of a Parquet file have no endings: all of them count as files. A container that cannot be read is left out,
+    with the reason.
+    """
+    root, name = container.parent, Path(container.name)
+    try:
+        inside = list_members(container)
+    except (PictureError, MissingExtraError) as error:
+        return Inside(root, (), ((name, str(error).removeprefix(f"{container}: ").rstrip(".")),))
+    except StoreError:
+        raise
+    except OSError as error:
+        return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
+    names, endings = list[str](), Counter[str]()
+    for member in map(Path, inside.names):
+        if any(part.startswith(".") for part in member.parts):
+            endings[HIDDEN] += 1
+        elif container.suffix.lower() != ".parquet" and member.suffix.lower() not in suffixes:
+            endings[_ending(member)] += 1
+        else:
+            names.append((name / member).as_posix())
+    left_out = [
+        (name / member.lstrip("/"), why)
+        for member, why in inside.left_out
+        if not member or Path(member).suffix.lower() in suffixes
+    ]
+    return Inside(root, tuple(names), tuple(left_out), endings)
+
+
+def walk_with_containers(folder: Path, suffixes: Sequence[str]) -> Inside:
+    """As :func:`walk`, and into the .tar and .parquet files that are found, as if these were folders."""
+    found = walk(folder, (*suffixes, *PACKED_SUFFIXES))
+    containers = [name for name in found.names if name.lower().endswith(PACKED_SUFFIXES)]
+    if not containers:
+        return found
+    names, left_out, endings = list[str](), list(found.left_out), Counter(found.endings)
+    for container in map(Path, containers):
+        inside = walk_into(folder / container, suffixes)
+        prefix = "" if container.parent == Path() else f"{container.parent.as_posix()}/"
+        names += [prefix + name for name in inside.names]
+        left_out += [(container.parent / name, why) for name, why in inside.left_out]
+        endings.update(inside.endings)
+    plain = set(found.names).difference(containers)
+    return Inside(folder, _by_parts([*plain, *names]), tuple(sorted(left_out)), dict(endings))
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
@@ -176,8 +245,37 @@ def endings_text(endings: Mapping[str, int], most: int = 8) -> str:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with ``~`` as the folder of the user, as all functions take it."""
+    """A path with ``~`` as the folder of the user, as all functions take it.
+
+    Raises
+    ------
+    InvalidValueError
+        It is a URL, which would otherwise become a folder called ``s3:``.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):
+        raise InvalidValueError(
+            f"{os.fspath(path)}: is a URL, but only files and folders are possible here.",
+            why="Only data sets can be in object storage.",
+            value=path,
+        )
     return Path(os.path.expanduser(path))
+
+
+def as_place(name: str | Path | ObjectPath) -> Place:
+    """A path, with ``~`` for the home folder, or a name in object storage for a URL.
+
+    >>> as_place("s3://bucket/pairs"), as_place("file:///tmp/pairs")
+    (ObjectPath(root='s3://bucket', key='pairs'), PosixPath('/tmp/pairs'))
+    """
+    if isinstance(name, ObjectPath):
+        return name
+    if not isinstance(name, str) or re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is None:
+        return expanded(name)
+    if name.startswith("file://"):
+        from urllib.request import url2pathname  # takes as long to import as all else here
+
+        return Path(url2pathname(unquote(urlsplit(name).path)))
+    return ObjectPath.parse(name)
 
 
 def matches(pattern: str | os.PathLike[str]) -> list[Path] | None:
@@ -240,24 +338,28 @@ def check_readable(path: Path, noun: str = "picture") -> None:
         It is missing, a folder, no regular file, empty, or of more than 4 GiB.
     """
     try:
-        found = path.stat()
+        inside = split(path)
+        found = None if inside else path.stat()
+        size = member_size(*inside) if inside else path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         raise PictureError("there is no such file.", fix="Check the path.", place=str(path)) from None
     except (OSError, ValueError) as error:  # the latter of names with a zero byte
+        if isinstance(error, PictureError | StoreError):
+            raise
         raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or error}).", place=str(path)) from None
-    if stat.S_ISDIR(found.st_mode):
+    if found is not None and stat.S_ISDIR(found.st_mode):
         raise PictureError(f"is a folder, not a {noun}.", place=str(path))
-    if not stat.S_ISREG(found.st_mode):
+    if found is not None and not stat.S_ISREG(found.st_mode):
         raise PictureError(
             f"is {_kind_of_file(found.st_mode)}, not a {noun}.", why="It may never end.", place=str(path)
         )
-    if found.st_size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
+    if size > LARGEST_FILE_BYTES:  # decoders read whole files, and holes in one take no room on a disk
         raise PictureError(
-            f"has {found.st_size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for a {noun}.",
+            f"has {size / 1e9:,.1f} GB, more than the {LARGEST_FILE_BYTES / 1e9:.1f} GB allowed for a {noun}.",
             fix="Split it into smaller files first.",
             place=str(path),
         )
-    if found.st_size == 0:
+    if size == 0:
         raise PictureError(
             "is empty (0 bytes).", fix="Copy it again from the original, or leave it out.", place=str(path)
         )

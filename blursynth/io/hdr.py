@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from blursynth.errors import PictureError, require
 from blursynth.frame import Encoding
+from blursynth.io.containers import is_member, open_file, read_file
 from blursynth.io.decoders import (
     RAW_SUFFIXES,
     PictureInfo,
@@ -87,10 +88,10 @@ def light_info(path: Path) -> PictureInfo | None:
     MissingExtraError
         An OpenEXR or raw file, and the package that reads it is not installed.
     """
-    if path.suffix.lower() in RAW_SUFFIXES and path.is_file():
+    if path.suffix.lower() in RAW_SUFFIXES and (path.is_file() or is_member(path)):
         return _raw_info(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(4)
     except OSError:
         return None
@@ -142,7 +143,7 @@ def read_light(path: Path, info: PictureInfo) -> NDArray[np.float32]:
 
 
 def _radiance_info(path: Path) -> PictureInfo:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(65536)
     # The size stands behind the first empty line, and a line that looks like one before it is none: the decoder would
     # make room for another picture than the one that was checked.
@@ -177,6 +178,12 @@ def _radiance_info(path: Path) -> PictureInfo:
 def _open_exr(path: Path, **options: Any) -> Any:
     # OpenCV is built without OpenEXR in its wheels from version 5 on.
     library = require("OpenEXR", extra="depth", purpose=f"reading {path.name}, like all OpenEXR files,")
+    if is_member(path):
+        raise PictureError(
+            "is an OpenEXR file in a container, which the package OpenEXR cannot open.",
+            fix="Extract it to a file of its own.",
+            place=str(path),
+        )
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -215,7 +222,7 @@ def _exr_is_cut_off(path: Path) -> bool:
     their end: anything else, and what is odd, is left to the library.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(8)
         (version,) = struct.unpack("<I", head[4:].ljust(4, b"\0"))
         if head[:4] != _EXR_MAGIC or version & (_EXR_FLAGS["deep"] | _EXR_FLAGS["several parts"]):
@@ -302,7 +309,7 @@ def _read_exr(path: Path) -> NDArray[Any]:
 def _tiff_tags(path: Path) -> Any:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    with path.open("rb") as file:
+    with open_file(path) as file:
         tags = ImageFileDirectory_v2(file.read(8))
         file.seek(tags.next)
         tags.load(file)
@@ -328,10 +335,10 @@ def _tiff_info(path: Path) -> PictureInfo | None:
 def _open_raw(path: Path) -> Any:
     """A raw file, its header read and its pixels not yet unpacked."""
     library = require("rawpy", extra="raw", purpose=f"reading {path.name}, like all camera raw files,")
-    check_bytes(path, path.stat().st_size)
+    data = read_file(path)
     raw = library.RawPy()
     # Its bytes and not its name, which need not be UTF-8.
-    raw.open_buffer(BytesIO(path.read_bytes()))
+    raw.open_buffer(BytesIO(data))
     return raw
 
 

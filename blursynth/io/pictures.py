@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, PictureError
+from blursynth.errors import InvalidValueError, PictureError, StoreError
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
+from blursynth.io.containers import is_member, open_file
 from blursynth.io.decoders import (
     LARGEST_DECODED_BYTES,
     PICTURE_SUFFIXES,
@@ -55,6 +56,7 @@ _LOG = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm")
 """The endings of the formats that are written; those that are read are PICTURE_SUFFIXES."""
 
+CONVERTED_BYTES = 2**22  # of a decoded picture at a time
 ORIENTATION, _COPYRIGHT = 0x0112, 0x8298  # tags of EXIF
 
 
@@ -128,28 +130,39 @@ def read_pixels(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     check_readable(path)
     if light_info(path) is not None:
         raise PictureError("holds floating-point light, not codes.", fix="Read it with read_frame.", place=str(path))
+    codes, orientation = _decoded(path)
+    return np.ascontiguousarray(upright(codes, orientation))
+
+
+def _decoded(path: Path) -> tuple[NDArray[Any], int]:
+    """The codes as they are stored, and the EXIF orientation. What the decoder holds is free afterwards."""
     with open_picture(path) as picture:
         info = _info(picture, path)
         orientation = _orientation(picture)
         if picture.format == "PNG":
             _check_sums(path)  # Pillow skips the checksums of the pixels
-        if info.bit_depth == 16:
-            codes: NDArray[Any] = _read_16_bit(path)
-        else:
-            codes = _read_8_bit(picture, path)
-    return np.ascontiguousarray(upright(codes, orientation))
+        return _read_16_bit(path) if info.bit_depth == 16 else _read_8_bit(picture, path), orientation
 
 
 def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
+    """Converted some rows at a time: as a whole, Pillow would make two copies more."""
     try:
         picture.load()
-        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-            rgba = np.asarray(picture.convert("RGBA"))
-            if rgba[..., 3].min() < 255:
-                raise transparent(path)
-            return rgba[..., :3]
-        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    except PictureError:
+        width, height = picture.size
+        codes = np.empty((height, width, 3), np.uint8)
+        alpha = picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+        rows = max(1, CONVERTED_BYTES // (4 * width))
+        for top in range(0, height, rows):
+            part = picture.crop((0, top, width, min(top + rows, height)))
+            if alpha:
+                rgba = np.asarray(part.convert("RGBA"))
+                if rgba[..., 3].min() < 255:
+                    raise transparent(path)
+                codes[top : top + rows] = rgba[..., :3]
+            else:
+                codes[top : top + rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+        return codes
+    except (PictureError, StoreError):
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, error) from None
@@ -452,7 +465,8 @@ def write_picture(path: str | Path, image: Any, *, bit_depth: int = 8) -> None:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes; OSError where it is not a regular file, since a device never ends."""
     path = expanded(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe waits for its writer
+    # Checked before it is opened: a pipe waits for its writer.
+    if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -51,16 +51,17 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def name_of(path: Path) -> str:
+def name_of(path: Path | str) -> str:
     r"""A relative path in the form used in records: with ``/`` between folders, and always valid UTF-8.
 
     A byte that is not valid UTF-8 is written as ``\xe9`` (by its value, 80 to ff). A backslash that would be read as
-    such an escape is written as ``\x5c``. All other names are unchanged; :func:`path_of` is the inverse.
+    such an escape is written as ``\x5c``. All other names are unchanged; :func:`path_of` is the inverse. A string has
+    ``/`` between folders already.
 
     >>> print(name_of(Path("street", "caf\udce9.png")))
     street/caf\xe9.png
     """
-    name = _LIKE_AN_ESCAPE.sub(r"\\x5c", path.as_posix())
+    name = _LIKE_AN_ESCAPE.sub(r"\\x5c", path if isinstance(path, str) else path.as_posix())
     return _NOT_UTF_8.sub(lambda found: _escape(found[0]), name)
 
 

@@ -222,7 +222,7 @@ class Run(Record):
     may_change: ClassVar[frozenset[str]] = frozenset(
         {
             "device", "compile", "channels_last", "tf32", "cudnn", "checkpoint_activations", "workers", "threads",
-            "parallel", "checkpoint_every", "log_every", "tensorboard",
+            "parallel", "checkpoint_every", "log_every", "tensorboard", "cache", "cache_gb",
         }
     )  # fmt: skip
 
@@ -246,6 +246,10 @@ class Run(Record):
     )
     workers: int = Field(default=0, ge=0, le=1024, description="processes that load and blur data; 0: the main one")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of torch; 0: torch's default")
+    cache: str = Field(
+        default="", description="folder for what is read from data sets in object storage; by default nothing is kept"
+    )
+    cache_gb: float = Field(default=20.0, gt=0, le=1e6, description="maximum size of this folder in GB (10^9 bytes)")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="parallelism of torchrun processes")
     ema_decay: float = Field(
         default=0.999, ge=0, lt=1, description="decay of the running average of weights; 0: no EMA"
@@ -457,7 +461,9 @@ def _respelt(key: str, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_respelt(key, entry) for entry in value]
-    return os.path.abspath(value) if isinstance(value, str) and not value.startswith("bundled:") else value
+    if not isinstance(value, str) or value.startswith("bundled:") or "://" in value:
+        return value
+    return os.path.abspath(value)
 
 
 def _leaves(tables: Any, key: str = "") -> Iterator[tuple[str, Any]]:

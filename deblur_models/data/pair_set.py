@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from blursynth.backends.cores import available_cores
 from blursynth.core import Draw
-from blursynth.dataset import Dataset, open_dataset
+from blursynth.dataset import Dataset, ObjectCache, open_dataset
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame
 from blursynth.io.decoders import CODE_SUFFIXES
-from blursynth.io.folders import ByName, Inside, endings_text, expanded, total, walk
+from blursynth.io.folders import ByName, Inside, as_place, endings_text, expanded, total, walk
+from blursynth.io.object_store import Place
 from blursynth.io.pictures import file_sha256, read_header, read_pixels
 from blursynth.records.text import name_of
 
@@ -232,7 +233,7 @@ class FolderPairs(PairSet):
         return [(info.height, info.width) for info in map(read_header, self.blurred)]
 
 
-def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
+def open_pairs(path: str | Place, sharp: str | Path | None = None, *, cache: ObjectCache | None = None) -> PairSet:
     """Open a blursynth data set, or a folder with blurred and sharp photographs.
 
     Parameters
@@ -243,13 +244,19 @@ def open_pairs(path: str | Path, sharp: str | Path | None = None) -> PairSet:
         and ``gt/gt_1.png``); or, with ``sharp``, the folder of the blurred ones.
     sharp
         The folder of the sharp ones, with the same names (suffixes may differ); or both are single pictures.
+    cache
+        Where what is read from a data set in object storage (``s3://bucket/pairs``) is kept.
 
     Raises
     ------
     DatasetError
         There are no pairs, or pictures have no partner.
     """
-    path = expanded(path)
+    path = as_place(path)
+    if not isinstance(path, Path):
+        if sharp is not None:
+            raise DatasetError(f"{path}: only whole data sets can be in object storage.", fix="Give pairs alone.")
+        return StoredPairs(open_dataset(path, cache=cache))
     if not path.exists():
         raise DatasetError(f"{path}: does not exist.")
     if sharp is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from blursynth.dataset.public_sets import public_set
 from blursynth.errors import InvalidValueError, did_you_mean
+from blursynth.io.pair_layouts import Folders, Layout
 from deblur_models.data.pair_set import PairSet
-from deblur_models.evaluate.layouts import Folders, Layout, ListFile, open_layout
+from deblur_models.evaluate.layouts import open_layout
 from deblur_models.evaluate.references import References
 from deblur_models.metrics import PSNR, Aligned, Metric, Niqe, Registered, Ssim
 
@@ -65,12 +67,10 @@ def find_protocol(name: str) -> Protocol:
     return known[name]
 
 
-def _mprnet(name: str) -> tuple[Layout, ...]:
-    """The flat folders in which MPRNet and its successors pass test sets on."""
-    return (
-        Folders(f"{name}/test/input/{{picture}}", f"{name}/test/target/{{picture}}"),
-        Folders(f"test/{name}/input/{{picture}}", f"test/{name}/target/{{picture}}"),
-    )
+def _every_tenth(layouts: tuple[Layout, ...]) -> tuple[Layout, ...]:
+    """The frames whose numbers end with 9."""
+    folders = (one for one in layouts if isinstance(one, Folders))
+    return tuple(replace(one, blurred=f"{one.blurred}9", sharp=f"{one.sharp}9") for one in folders)
 
 
 _PLAIN = (PSNR(), Ssim())
@@ -83,11 +83,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "gopro",
         "PSNR and SSIM of whole pictures; blur is the mean of codes (folder blur)",
-        (
-            Folders("test/{scene}/blur/{frame}", "test/{scene}/sharp/{frame}"),
-            Folders("test/blur/{frame}", "test/sharp/{frame}"),
-            *_mprnet("GoPro"),
-        ),
+        public_set("gopro").split("test"),
         _PLAIN,
         1111,
         "Nah et al. 2017; figures of DMPHN, MIMO-UNet, MPRNet, HINet, Restormer, NAFNet",
@@ -95,7 +91,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "gopro-gamma",
         "the same; blur is the mean of light, gamma 2.2 (folder blur_gamma)",
-        (Folders("test/{scene}/blur_gamma/{frame}", "test/{scene}/sharp/{frame}"),),
+        public_set("gopro-gamma").split("test"),
         _PLAIN,
         1111,
         "Nah et al. 2017, and their figures",
@@ -103,7 +99,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "hide",
         "PSNR and SSIM of whole pictures",
-        (*_mprnet("HIDE"), Folders("test/{part}/{picture}", "GT/{picture}")),
+        public_set("hide").split("test"),
         _PLAIN,
         2025,
         "Shen et al. 2019; figures of networks trained on GoPro",
@@ -111,7 +107,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "reds",
         "PSNR and SSIM of whole pictures, all frames of val",
-        (Folders("val_blur/{clip}/{frame}", "val_sharp/{clip}/{frame}"),),
+        public_set("reds").split("val"),
         _PLAIN,
         3000,
         "Nah et al. 2019 (NTIRE)",
@@ -119,7 +115,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "reds-300",
         "the same, every tenth frame",
-        (Folders("val_blur/{clip}/{frame}9", "val_sharp/{clip}/{frame}9"),),
+        _every_tenth(public_set("reds").split("val")),
         _PLAIN,
         300,
         "the choice of frames of HINet, for blur without JPEG",
@@ -128,7 +124,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         "reds-jpeg-300",
         "the same, every tenth frame, blur with JPEG",
         (
-            Folders("val_blur_jpeg/{clip}/{frame}9", "val_sharp/{clip}/{frame}9"),
+            *_every_tenth(public_set("reds-jpeg").split("val")),
             Folders("blur_300/{picture}", "sharp_300/{picture}"),
         ),
         _PLAIN,
@@ -155,7 +151,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         Protocol(
             f"realblur-{letter.lower()}",
             f"PSNR and SSIM after registration; {what}",
-            (ListFile(f"RealBlur_{letter}_test_list.txt"), *_mprnet(f"RealBlur_{letter}")),
+            public_set(f"realblur-{letter.lower()}").split("test"),
             (PSNR(), *_REGISTERED),
             980,
             "Rim et al. 2020; figures of networks trained on GoPro or RealBlur",
@@ -165,7 +161,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "rsblur",
         "PSNR and SSIM after registration, clipped to 0..1",
-        (ListFile("RSBlur_real_test.txt"),),
+        public_set("rsblur").split("test"),
         (PSNR(), *_CLIPPED),
         3360,
         "Rim et al. 2022, and their benchmark",

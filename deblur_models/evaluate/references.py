@@ -73,4 +73,4 @@ def _sharp_pictures(folder: Path) -> Inside:
     if not folder.is_dir():
         return Inside(folder, ())
     inside = walk(folder, CODE_SUFFIXES)
-    return replace(inside, files=tuple(file for file in inside.files if len(file.parts) == 1))
+    return replace(inside, names=tuple(name for name in inside.names if "/" not in name))

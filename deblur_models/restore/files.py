@@ -92,7 +92,7 @@ def plan_files(pictures: Sequence[str | Path], out: str | Path | None, suffix: s
             if place is None and suffix:
                 before = [one for one in listed if one[1].stem.endswith(suffix)]
                 listed = [one for one in listed if one not in before]
-                looked += [replace(inside, files=(), left_out=(), endings={"restored": len(before)})] if before else []
+                looked += [replace(inside, names=(), left_out=(), endings={"restored": len(before)})] if before else []
             if not listed:
                 others = f" Other files there: {endings_text(inside.endings)}." if inside.endings else ""
                 raise InvalidValueError(

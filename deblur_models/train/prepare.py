@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from blursynth.dataset import DatasetRequest, OnlineDataset, scan_sources
+from blursynth.dataset import DatasetRequest, ObjectCache, OnlineDataset, scan_sources
 from blursynth.dataset.schema import check_recipe
 from blursynth.errors import BlursynthError, DatasetError
 from deblur_models.checkpoints.checkpoint import blur_generator_of, load_checkpoint
@@ -134,6 +134,12 @@ def _margin_px(configuration: Configuration, stage: Stage) -> int:
     return 0 if configuration.augmentation is None else configuration.augmentation.margin_px(stage.patch_px)
 
 
+def _cache(configuration: Configuration) -> ObjectCache | None:
+    """Where pairs in object storage are kept, if anywhere."""
+    run = configuration.run
+    return ObjectCache(run.cache, size_bytes=round(run.cache_gb * 1e9)) if run.cache else None
+
+
 def _source(name: str, table: DataTable, stage: Stage, configuration: Configuration, scanned: dict[str, Any]) -> Source:
     seed = table.seed if table.seed is not None else configuration.seed
     margin = _margin_px(configuration, stage)
@@ -143,7 +149,7 @@ def _source(name: str, table: DataTable, stage: Stage, configuration: Configurat
         return BlurredByNetwork(_source(name, unblurred, stage, configuration, scanned), seed=seed)
     if table.pairs is not None:
         if name not in scanned:
-            scanned[name] = open_pairs(table.pairs, table.sharp)
+            scanned[name] = open_pairs(table.pairs, table.sharp, cache=_cache(configuration))
             log_skipped(f"data.{name}", scanned[name])
         return Crops(scanned[name], name, size_px=stage.patch_px, seed=seed, margin_px=margin)
     assert table.photos is not None

@@ -34,7 +34,7 @@ from blursynth.records.schema import summary
 from blursynth.testing import pictures
 
 COMMANDS = (
-    "preview", "generate", "apply", "fit", "build", "datasets", "resume", "verify", "inspect", "replay", "realism", "depth", "kinds", "recipes", "schema", "laws", "warm", "camera",
+    "preview", "generate", "apply", "fit", "build", "datasets", "photographs", "import", "resume", "verify", "inspect", "replay", "realism", "depth", "kinds", "recipes", "schema", "laws", "warm", "camera",
 )  # fmt: skip
 
 
@@ -441,8 +441,12 @@ def test_generate_says_what_it_made(photos: Path, tmp_path: Path) -> None:
     dataset = bs.open_dataset(out)
     assert (len(dataset), dataset.spec.seed, dataset.spec.size_px) == (10, 5, 48)
     assert {getattr(s.draw["shake"], "length_px", 9) for s in dataset} == {9}
-    again = passes(*MAKE, photos, out)
+    again = passes(*MAKE, photos, out, "--report")
     assert f"Nothing to do: all 10 pairs in {out} already exist." in again
+    assert f"written: {out}.html" in again
+    assert "<html" in (tmp_path / "out.html").read_text()
+    unfinished = passes(*MAKE, photos, tmp_path / "part", "--shards", "0:1", "--report")
+    assert f"{tmp_path / 'part'} has no page yet, since it is not finished" in unfinished
 
 
 def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:

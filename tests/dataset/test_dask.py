@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class _Client:
 
 def test_closing_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     dask = engine.DaskEngine.__new__(engine.DaskEngine)
-    dask._client, dask._futures, dask._own, dask._cluster, dask._key = _Client(), [object()], True, None, ""
+    dask._client, dask._futures, dask._own, dask._cluster, dask._key = _Client(), {object()}, True, None, ""
     dask.close()
     dask.close()
 
@@ -88,6 +89,77 @@ def test_without_a_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "Client", client)
     with pytest.raises(DatasetError, match=r"no Dask scheduler at 'tcp://127.0.0.1:1'.*Timed out.*Check the address"):
         engine.DaskEngine("tcp://127.0.0.1:1")
+
+
+LOOK: dict[str, Callable[[], None]] = {}
+
+
+def pretended(job: Job, shard: int, again: bool) -> Event:
+    """A shard that is not made; at its place in the module, since Dask pickles it."""
+    LOOK["now"]()
+    return Event(shard, 1)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """Scheduler and workers as threads of this process."""
+    import distributed
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, protocol="inproc://", dashboard_address="127.0.0.1:0"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def test_a_cluster_holds_few_tasks_that_say_what_they_are(
+    job: Job, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many shards there are. The names are those of the dashboard, computed by Dask's own function."""
+    from dask.utils import key_split
+
+    shards, ended, held, names = 100, [], [], set()
+
+    def look() -> None:
+        tasks = list(client.cluster.scheduler.tasks)
+        held.append(len(tasks))
+        names.update(map(key_split, tasks))
+
+    monkeypatch.setattr(engine, "_make_one", pretended)
+    monkeypatch.setitem(LOOK, "now", look)
+    monkeypatch.setattr(engine, "LEAST_AHEAD", 8)
+    monkeypatch.setattr(engine, "AHEAD", 3)
+    runner = engine.DaskEngine(client)
+    runner.submit(job, range(shards))
+    for event in runner.completed():
+        ended.append(event.shard)
+        time.sleep(0.001)  # a client that is slower than the cluster
+    assert sorted(ended) == list(range(shards))
+    # 12 for four threads. One that is finished is forgotten a moment after the next one has been submitted.
+    assert 12 <= max(held) <= 24
+    assert names == {"shards of out"}
+    runner.close()
+    assert client.status == "running"  # it is the caller's
+
+
+def test_a_scheduler_that_hangs_ends_the_run(client: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for its threads and tasks, and never answers."""
+    import asyncio
+
+    async def never(**_: object) -> None:
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(engine, "ANSWER_S", 0.1)
+    monkeypatch.setattr(client.scheduler, "ncores", never, raising=False)
+    monkeypatch.setattr(client.scheduler, "processing", never, raising=False)
+    monkeypatch.setattr(engine, "_make_one", pretended)
+    monkeypatch.setitem(LOOK, "now", lambda: time.sleep(2))
+    runner = engine.DaskEngine(client, stall_s=0.3)
+    runner.submit(job, [0])
+    with pytest.raises(DatasetError, match=r"has stalled: no shard was finished for \d s, and the scheduler does not"):
+        list(runner.completed())
 
 
 def test_a_worker_that_says_nothing_is_named(
@@ -202,10 +274,16 @@ def test_a_cluster_of_its_own_and_a_relative_folder(pictures: Path, tmp_path: Pa
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    with processes_of_a_cluster(tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def processes_of_a_cluster(folder: Path) -> Iterator[dict[str, Any]]:
     """A scheduler and a nanny with two workers, as processes of their own."""
-    file = tmp_path / "scheduler.json"
+    file = folder / "scheduler.json"
     common = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     scheduler = subprocess.Popen([*DASK, "distributed.cli.dask_scheduler", "--port", "0", *common], **quiet)
     workers = subprocess.Popen(
         [*DASK, "distributed.cli.dask_worker", "--nworkers", "2", "--nthreads", "1", "--death-timeout", "300", *common],
@@ -250,18 +328,52 @@ def test_a_killed_worker_is_replaced(pictures: Path, tmp_path: Path, cluster: di
     assert verified.returncode == 0, said
 
 
+@pytest.fixture
+def another_cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    (tmp_path / "another").mkdir()
+    with processes_of_a_cluster(tmp_path / "another") as found:
+        yield found
+
+
 @pytest.mark.slow
-def test_a_killed_scheduler_is_one_message(pictures: Path, tmp_path: Path, cluster: dict[str, Any]) -> None:
-    process = _generate(tmp_path, pictures, "out", "--engine", "dask", "--scheduler", cluster["address"], count=1200)
-    _some_shard_is_there(tmp_path / "out", process)
+def test_after_the_scheduler_was_killed_another_cluster_goes_on(
+    pictures: Path, tmp_path: Path, cluster: dict[str, Any], another_cluster: dict[str, Any]
+) -> None:
+    """One message, soon; shards that were finished stay; the data set ends as one that nobody disturbed."""
+    out, shards = tmp_path / "out", 600
+    undisturbed = _generate(tmp_path, pictures, "undisturbed", count=2 * shards)
+    said, _ = undisturbed.communicate(timeout=400)
+    assert undisturbed.returncode == 0, said
+    process = _generate(tmp_path, pictures, "out", *_on(cluster), count=2 * shards)
+    _some_shard_is_there(out, process)
     cluster["scheduler"].kill()
+    killed = time.monotonic()
     said, _ = process.communicate(timeout=200)
+    assert time.monotonic() - killed < 60
     assert process.returncode == 2, said
     assert "The connection to the Dask scheduler was lost" in said
     assert "blursynth resume" in said
-    again = _run(tmp_path, "resume", "out", "--workers", 1)
+    _workers_are_idle(out)  # what they had begun they may finish; the commit protocol allows that
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("manifest/*.json")}
+    assert 0 < len(kept) < shards
+    again = _run(tmp_path, "resume", "out", *_on(another_cluster))
     said, _ = again.communicate(timeout=400)
     assert again.returncode == 0, said
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    digests = [bs.open_dataset(folder).digest for folder in (out, tmp_path / "undisturbed")]
+    assert digests[0] == digests[1]
+
+
+def _on(cluster: dict[str, Any]) -> tuple[str, ...]:
+    return "--engine", "dask", "--scheduler", cluster["address"]
+
+
+def _workers_are_idle(out: Path) -> None:
+    """Wait until no shard has been finished for two seconds."""
+    before, now = -1, len(list(out.glob("manifest/*.json")))
+    while before != now:
+        time.sleep(2)
+        before, now = now, len(list(out.glob("manifest/*.json")))
 
 
 @pytest.mark.slow
@@ -283,7 +395,7 @@ def test_a_cluster_that_hangs_ends_the_run(pictures: Path, recipe: bs.Recipe, tm
 
     request = DatasetRequest(sources=pictures, recipe=recipe, **SMALL)
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as local,
         distributed.Client(local) as client,
     ):
         (nanny,) = local.workers.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import ndimage
 
 import blursynth as bs
 from blursynth import dataset
+from blursynth.dataset import render
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.render import Renderer
 from blursynth.dataset.schema import Spec
@@ -27,6 +29,7 @@ CLEAN = bs.Recipe(
     ],
     name="clean",
 )
+LIGHT = bs.Recipe([("lens", bs.kinds.GaussianBlur(sigma_px=1.0))], name="light")
 
 
 def pictures(folder: Path, sizes: list[int]) -> Path:
@@ -43,6 +46,46 @@ def planned(sources: Path, recipe: bs.Recipe = CLEAN, **more: object) -> tuple[S
         trials=0,
     )  # type: ignore[arg-type]
     return plan.spec, Renderer(plan.spec, recipe, plan.scan.roots)
+
+
+@pytest.mark.parametrize(
+    ("cache_bytes", "kept"),
+    [(7 * 96 * 48, [0, 0, 0, 0, 0]), (10 * 96 * 48, [0, 1, 1, 1, 1]), (16 * 96 * 48, [0, 1, 2, 3, 3])],
+)
+def test_the_cache_makes_room_before_a_picture_is_decoded(
+    cache_bytes: int, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding takes 7 bytes for each pixel of 8 bits, of which 3 stay: with the pictures that are kept, that is the
+    most memory there is."""
+    for number in range(5):
+        bs.write_picture(tmp_path / f"{number}.png", np.random.default_rng(number).uniform(size=(3, 96, 48)))
+    spec, planned_ = planned(tmp_path)
+    renderer = Renderer(spec, CLEAN, planned_.roots, cache_bytes=cache_bytes)
+    decode, while_decoding = render._pixels, []
+
+    def watched(*arguments: Any) -> Any:
+        while_decoding.append(len(renderer._cache))
+        return decode(*arguments)
+
+    monkeypatch.setattr(render, "_pixels", watched)
+    for source in range(5):
+        renderer.codes(source, 0, 0, 8, 8)
+    assert while_decoding == kept
+
+
+@pytest.mark.parametrize("encoding", ["display", "linear"])
+def test_downscaled_some_rows_at_a_time_is_downscaled_as_a_whole(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "DOWNSCALED_ROWS", 5)
+    bs.write_picture(tmp_path / "a.png", np.random.default_rng(1).uniform(size=(3, 191, 152)), bit_depth=16)
+    _, renderer = planned(
+        tmp_path, downscale=3, linear=encoding == "linear", recipe=CLEAN if encoding == "display" else LIGHT
+    )
+    whole = bs.downscale(bs.read_frame(tmp_path / "a.png", encoding=encoding), 3)
+    part = renderer.region(0, 0, 0, 63, 50)
+    np.testing.assert_allclose(part.image, whole.image, rtol=0, atol=1 / 65535)
+    assert part.image.std() > 0.05
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 104])

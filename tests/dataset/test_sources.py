@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,9 @@ import pytest
 
 import blursynth as bs
 from blursynth import dataset
-from blursynth.dataset import scan_sources
+from blursynth.dataset import Skipped, scan_sources, sources
 from blursynth.errors import PictureError
+from blursynth.io.folders import walk
 
 
 def names(scan: object) -> list[str]:
@@ -207,3 +211,42 @@ def test_a_folder_with_brackets_and_the_home_folder(tmp_path: Path, monkeypatch:
     assert bs.read_frame("~/photos1/b.png").size_px == (40, 44)
     bs.write_picture("~/new/c.png", bs.read_frame("~/photos1/b.png"))
     assert (tmp_path / "new" / "c.png").exists()
+
+
+def test_names_of_many_files_take_little_memory(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number:05d}.png").touch()
+    sources._named([tmp_path])  # what is made once
+    tracemalloc.start()
+    try:
+        named = sources._named([tmp_path])
+        size, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(named[0]) == 3000
+    assert size / 3000 < 150  # a name of 9 characters: 58 bytes, twice, and two references
+    assert peak / 3000 < 600
+
+
+def test_few_pictures_wait_at_a_time() -> None:
+    given = []
+
+    def names() -> Iterator[str]:
+        for number in range(100):
+            given.append(number)
+            yield str(number)
+
+    with ThreadPoolExecutor(3) as pool:
+        for done, name in enumerate(sources.in_order(pool, lambda name: Skipped(name, ""), names(), 12)):
+            assert name == Skipped(str(done), "")
+            assert len(given) <= done + 12
+    assert len(given) == 100
+
+
+def test_the_order_is_that_of_the_parts_of_names(tmp_path: Path) -> None:
+    for name in ("a/b.png", "a b.png", "a.png", "a/b/c.png", "a-b/c.png", "B.png", "a/\u00e9.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = walk(tmp_path, (".png",))
+    assert list(found.files) == sorted(Path(name) for name in found.names)
+    assert len(found.names) == 7

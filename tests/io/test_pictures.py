@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,23 @@ def test_sixteen_bit_png_is_turned_too(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_pixels(tmp_path / "a.png")[..., 0], TURNS[6](GREY.astype(np.uint16) * 257))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_decoding_makes_no_second_copy(mode: str, tmp_path: Path) -> None:
+    """Of what Pillow has decoded (outside of Python's memory) one array is made, some rows at a time."""
+    height, width = 1503, 2011
+    bands = np.random.default_rng(3).integers(0, 256, (height, width, 4), np.uint8)
+    picture = Image.fromarray(bands[..., : {"RGB": 3, "L": 1, "CMYK": 4}[mode]].squeeze(), mode)
+    picture.save(tmp_path / "large.tif")
+    tracemalloc.start()
+    try:
+        codes = read_pixels(tmp_path / "large.tif")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(codes, np.asarray(picture.convert("RGB")))
+    assert codes.nbytes < most < 1.5 * codes.nbytes + 2**22
 
 
 def test_copyright_and_profile_are_noted(tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ LAYOUTS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+def test_an_imported_set_has_real_pairs(tmp_path: Path) -> None:
+    for half, value in (("blur", 1), ("sharp", 101)):
+        put(tmp_path / "GOPRO_Large/train/GOPR0372_07_00" / half / "000047.png", value)
+    bs.import_pairs("gopro", tmp_path / "GOPRO_Large", tmp_path / "pairs", size_px=12, workers=1)
+    pairs = open_pairs(tmp_path / "pairs")
+    assert isinstance(pairs, StoredPairs)
+    assert len(pairs) == 2  # side by side in 16 columns
+    for pair, left in zip(pairs, (0, 4), strict=True):
+        assert pair.draw is None
+        assert ((pair.blurred == 1) & (pair.sharp == 101)).all()
+        assert pair.geometry is not None
+        assert pair.geometry.origin_px.tolist() == [[0, left]]
+        assert pair.geometry.full_size_px.tolist() == [[12, 16]]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_folders_as_public_sets_have_them(layout: str, tmp_path: Path) -> None:
     for number, (blurred, sharp) in enumerate(LAYOUTS[layout].values()):
