@@ -224,10 +224,11 @@ class DatasetError(BlursynthError, OSError):
     """
 
 
-class StoreError(BlursynthError, OSError):
+class StoreError(BlursynthError):
     """Object storage cannot be reached or refuses a request: nothing is known about what is stored there.
 
-    Its attributes are those of :class:`BlursynthError`.
+    It is no OSError, so that nothing that handles a missing or damaged file takes it for one. Its attributes are those
+    of :class:`BlursynthError`.
     """
 
 

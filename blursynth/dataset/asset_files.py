@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blursynth.dataset.files import read_bounded, write_unless_same
-from blursynth.errors import DatasetError, InvalidValueError, StoreError
+from blursynth.errors import DatasetError, InvalidValueError
 from blursynth.io import assets
 from blursynth.io.object_store import Place
 
@@ -64,7 +64,7 @@ def read_asset(name: str, out: Place) -> None:
         known = assets.register(array)
     except FileNotFoundError:
         raise DatasetError(f"{path}: is missing.", why="The draws refer to it.", fix=fix) from None
-    except (DatasetError, StoreError):
+    except DatasetError:
         raise
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).", fix=fix) from None

@@ -14,7 +14,7 @@ from blursynth.dataset.folder import DatasetFolder
 from blursynth.dataset.manifest import relative
 from blursynth.dataset.schema import COPIES, Spec, load_spec
 from blursynth.dataset.sources import NotUsed
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.object_store import Place
 
 __all__ = ["COPIED_BYTES", "copied_names", "is_whole", "keep_copies", "same_content"]
@@ -37,8 +37,6 @@ def is_whole(folder: Place, name: str) -> bool:
             read_sealed(folder / name, "the list of unused inputs", NotUsed)
         else:
             read_asset(f"sha256:{Path(name).stem}", folder)
-    except StoreError:
-        raise
     except (DatasetError, OSError):
         return False
     return True
@@ -59,8 +57,6 @@ def keep_copies(folder: DatasetFolder, spec: Spec) -> list[str]:
         try:
             if same_content(out, name):
                 continue
-        except StoreError:
-            raise
         except (DatasetError, OSError):
             pass  # one of them is missing, or is not a regular file
         if not is_whole(out, name):

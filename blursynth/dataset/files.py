@@ -21,7 +21,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io import atomic
 from blursynth.io.object_store import ObjectPath, Place
 from blursynth.io.pictures import file_sha256
@@ -67,9 +67,9 @@ def sha256_hex(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def disk_error(error: OSError, path: Place) -> DatasetError | StoreError:
+def disk_error(error: OSError, path: Place) -> DatasetError:
     """A disk error as a sentence with a fix; one of ours as it is."""
-    if isinstance(error, DatasetError | StoreError):
+    if isinstance(error, DatasetError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DatasetError(
@@ -106,8 +106,6 @@ def write_unless_same(path: Place, data: bytes) -> None:
     try:
         if read_bounded(path, len(data)) == data:
             return
-    except StoreError:
-        raise
     except OSError:  # missing, unreadable or larger
         pass
     write_atomically(path, data)
@@ -193,7 +191,7 @@ def parsed(path: Place, what: str, most: int = JSON_BYTES) -> tuple[dict[str, An
         value = json.loads(data)
     except FileNotFoundError:
         raise DatasetError(f"{path}: {what} is missing.") from None
-    except (DatasetError, StoreError):
+    except DatasetError:
         raise
     except OSError as error:
         raise DatasetError(f"{path}: {what} cannot be read ({error.strerror}).") from None

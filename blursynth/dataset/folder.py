@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blursynth.dataset.files import JSON_BYTES, read_bounded, sha256_hex, sweep_locks
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.atomic import PARTIAL, sync_folder, writer_is_gone
 from blursynth.io.object_store import Place
 
@@ -40,8 +40,8 @@ class DatasetFolder:
         try:
             identity = _identity(path)
             sha256 = sha256_hex(read_bounded(path / description, JSON_BYTES))
-        except OSError as error:
-            raise error if isinstance(error, StoreError) else _gone(path) from None
+        except OSError:
+            raise _gone(path) from None
         if description_sha256 not in (None, sha256):
             raise _gone(path)
         return cls(path, sha256, description, identity)
@@ -62,8 +62,6 @@ class DatasetFolder:
                 if sha256_hex(read_bounded(description, JSON_BYTES)) != self.description_sha256:
                     return False
                 self._seen[:] = [seen]
-        except StoreError:
-            raise  # that it cannot be reached does not say that it is gone
         except OSError:
             return False
         return True

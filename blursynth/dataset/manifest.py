@@ -10,7 +10,7 @@ from blursynth.dataset.files import Sha256, read_sealed, sealed, size_of, write_
 from blursynth.dataset.sample_records import RECORD_BYTES, index_path, index_size, lines_path
 from blursynth.dataset.schema import ArraySpec, Spec
 from blursynth.dataset.shards import largest_chunk
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
@@ -133,8 +133,6 @@ def shard_state(out: Place, shard: int, spec: Spec, sizes: Mapping[str, int] | N
             size = size_of(out / stored.path) if sizes is None else sizes.get(stored.path)
             if size != stored.size:
                 return None
-        except StoreError:
-            raise
         except OSError:
             return None
     return manifest

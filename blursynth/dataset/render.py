@@ -20,7 +20,7 @@ from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
-from blursynth.errors import Argument, DatasetError, InvalidValueError, PictureError, RecipeError, StoreError
+from blursynth.errors import Argument, DatasetError, InvalidValueError, PictureError, RecipeError
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
 from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
@@ -432,7 +432,7 @@ def read_unchanged(name: str, what: str, path: Path, sha256: str, read: Callable
         return np.ascontiguousarray(read(path))
     except PictureError as error:
         raise error.at(name, DatasetError) from None
-    except (DatasetError, StoreError):
+    except DatasetError:
         raise
     except OSError as error:
         reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."

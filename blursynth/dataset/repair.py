@@ -23,7 +23,7 @@ from blursynth.dataset.render import CACHE_BYTES
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.verify import Problem, verify
 from blursynth.dataset.writer import Job
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.object_store import Place
 
 __all__ = ["Repair", "repair"]
@@ -153,8 +153,6 @@ def _check_digest(out: Place, spec: Spec) -> None:
 def _content(path: Place) -> bytes | None:
     try:
         return read_bounded(path, COPIED_BYTES)
-    except StoreError:
-        raise
     except (OSError, DatasetError):
         return None
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from blursynth.dataset.files import Sha256, read_at, read_bounded, size_of, typed_json
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.object_store import Place
 
 __all__ = ["RECORD_BYTES", "RecordReader", "encode_index", "index_path", "lines_path"]
@@ -136,9 +136,7 @@ class RecordReader:
         return {**vars(typed), "window": vars(typed.window)}
 
 
-def _unreadable(error: OSError, path: Place) -> DatasetError | StoreError:
-    if isinstance(error, StoreError):
-        return error
+def _unreadable(error: OSError, path: Place) -> DatasetError:
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{error.filename or path}: the draws are missing.", fix=_FIX)
     return DatasetError(f"{path}: the draws cannot be read ({error.strerror}).")

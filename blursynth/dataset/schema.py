@@ -27,7 +27,7 @@ from blursynth.dataset.files import (
 from blursynth.dataset.request import DatasetRequest
 from blursynth.dataset.shards import CHUNK_BYTES, Codec
 from blursynth.dataset.sources import Scan, Source
-from blursynth.errors import Argument, DatasetError, Message, RecipeError, StoreError
+from blursynth.errors import Argument, DatasetError, Message, RecipeError
 from blursynth.frame import Encoding
 from blursynth.io.object_store import Place
 from blursynth.recipe.recipe import Recipe
@@ -323,8 +323,6 @@ def _inside(out: Place) -> list[Place]:
     """What is directly inside a folder, in order; nothing if it is no folder or cannot be listed."""
     try:
         return sorted(out.iterdir())
-    except StoreError:
-        raise
     except OSError:
         return []
 

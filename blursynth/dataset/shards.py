@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from blursynth.dataset.cache import CachedObject, ObjectCache
 from blursynth.dataset.files import disk_error, read_at, size_of
-from blursynth.errors import DatasetError, StoreError
+from blursynth.errors import DatasetError
 from blursynth.io.atomic import partial_path, sync_folder
 from blursynth.io.object_store import ObjectPath, Place
 
@@ -294,9 +294,7 @@ class ShardReader:
         )
 
 
-def _unreadable(path: Place, error: OSError) -> DatasetError | StoreError:
-    if isinstance(error, StoreError):
-        return error
+def _unreadable(path: Place, error: OSError) -> DatasetError:
     return DatasetError(f"{path}: the shard cannot be read ({error.strerror}).")
 
 

@@ -394,8 +394,6 @@ def _check_copies(out: Place, spec: Spec) -> tuple[list[Problem], list[str]]:
             continue
         try:
             same = same_content(out, name)
-        except StoreError:
-            raise
         except (DatasetError, OSError):
             same = False
         if not same and is_whole(out, name):  # otherwise the problem is another one

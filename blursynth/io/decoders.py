@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import BlursynthError, MissingExtraError, PictureError, StoreError, require
+from blursynth.errors import BlursynthError, MissingExtraError, PictureError, require
 from blursynth.frame import Encoding
 from blursynth.io.containers import is_member, open_file, read_file
 from blursynth.io.folders import check_readable
@@ -227,8 +227,6 @@ def open_picture(path: Path) -> Any:
             f"linear light in {' and '.join(s[1:] for s in LIGHT_SUFFIXES)}, and camera raw files.",
             place=str(path),
         ) from None
-    except StoreError:
-        raise
     except PermissionError as error:
         raise PictureError(f"cannot be read ({error.strerror}).", place=str(path)) from None
     except (OSError, SyntaxError, ValueError) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from blursynth.errors import InvalidValueError, MissingExtraError, PictureError, StoreError
+from blursynth.errors import InvalidValueError, MissingExtraError, PictureError
 from blursynth.io.containers import PACKED_SUFFIXES, list_members, member_size, split
 from blursynth.io.object_store import ObjectPath, Place
 
@@ -168,8 +168,6 @@ def walk_into(container: Path, suffixes: Sequence[str]) -> Inside:
         inside = list_members(container)
     except (PictureError, MissingExtraError) as error:
         return Inside(root, (), ((name, str(error).removeprefix(f"{container}: ").rstrip(".")),))
-    except StoreError:
-        raise
     except OSError as error:
         return Inside(root, (), ((name, f"cannot be read ({error.strerror})"),))
     names, endings = list[str](), Counter[str]()
@@ -344,7 +342,7 @@ def check_readable(path: Path, noun: str = "picture") -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise PictureError("there is no such file.", fix="Check the path.", place=str(path)) from None
     except (OSError, ValueError) as error:  # the latter of names with a zero byte
-        if isinstance(error, PictureError | StoreError):
+        if isinstance(error, PictureError):
             raise
         raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or error}).", place=str(path)) from None
     if found is not None and stat.S_ISDIR(found.st_mode):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, PictureError, StoreError
+from blursynth.errors import InvalidValueError, PictureError
 from blursynth.frame import Encoding, Frame, Intrinsics, check_values
 from blursynth.io.containers import is_member, open_file
 from blursynth.io.decoders import (
@@ -162,7 +162,7 @@ def _read_8_bit(picture: Any, path: Path) -> NDArray[np.uint8]:
             else:
                 codes[top : top + rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
         return codes
-    except (PictureError, StoreError):
+    except PictureError:
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, error) from None
