@@ -71,7 +71,10 @@ class ObjectPath:
             Another scheme; no bucket; a user name, password, query or fragment, which might be a secret; or a key that
             stores or other programs may take for another one.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise InvalidValueError("A name in object storage is no URL.", fix="Write s3://BUCKET/NAME.") from None
         shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"  # without what may be a secret
         scheme = _SCHEMES.get(parts.scheme)
         if scheme is None:
@@ -152,7 +155,11 @@ class ObjectPath:
 
     def is_dir(self) -> bool:
         """Whether there is an object whose name goes on after this one and a slash."""
-        return not self.read_only and next(self.below(), None) is not None
+        if self.read_only:
+            return False  # which cannot be listed
+        obstore = _obstore()
+        found = self._call(lambda: next(iter(obstore.list(_store(self.root), self.key or None, chunk_size=1)), None))
+        return found is not None
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         """Nothing: there are no folders."""
@@ -169,14 +176,13 @@ class ObjectPath:
         obstore = _obstore()
         start = f"{self.key}/" if self.key else ""
 
-        def pages() -> Any:
-            return obstore.list(_store(self.root), self.key or None, chunk_size=1000)
+        def listed() -> list[tuple[str, int]]:
+            pages = obstore.list(_store(self.root), self.key or None, chunk_size=1000)
+            found = [(str(one["path"]), int(one["size"])) for page in pages for one in page]
+            return [(name[len(start) :], size) for name, size in found if name.startswith(start)]
 
-        stream = iter(self._call(pages))
-        while (page := self._call(lambda: next(stream, None))) is not None:
-            for one in page:
-                if str(one["path"]).startswith(start):
-                    yield str(one["path"])[len(start) :], int(one["size"])
+        # All at once: where a page fails, the listing begins anew, since one that goes on might lack names.
+        return iter(self._call(listed))
 
     def size(self) -> int:
         """Size in bytes; FileNotFoundError if there is no such object."""

@@ -224,6 +224,7 @@ def test_no_secret_is_stored_or_told(
         (f"s3://user:{SECRET}@bucket/pairs", "holds a user name, a password"),
         (f"az://account/pairs?sig={SECRET}", "holds a user name, a password, a query"),
         ("s3:///pairs", "names no bucket"),
+        (f"s3://[{SECRET}/pairs", "is no URL"),
         ("s3://bucket/a//b", "has an empty part"),
         ("s3://bucket/../other", "one that is . or .."),
         ("s3://bucket/a%2fb", "has a character"),
