@@ -21,6 +21,7 @@ from blursynth.io.object_store import Place
 __all__ = ["RECORD_BYTES", "RecordReader", "encode_index", "index_path", "lines_path"]
 
 RECORD_BYTES = 2**24  # of one record; most have a few thousand
+_READ_BYTES = 2**24  # at a time, of all records of a shard
 
 _FIX = "Run blursynth verify; it names the shards to make again with blursynth resume --redo."
 
@@ -111,13 +112,16 @@ class RecordReader:
         return self._parsed(index, self.line(index))
 
     def read_all(self) -> Iterator[dict[str, Any]]:
-        """The records of all samples of the shard, in order, from one read."""
-        try:
-            data = read_at(self._lines, 0, self._size)
-        except OSError as error:
-            raise _unreadable(error, self._lines) from None
+        """The records of all samples of the shard, in order, many at a time."""
+        data, begin = b"", 0
         for index, (offset, size, crc) in zip(self._samples, self._index.tolist(), strict=True):
-            line = data[offset : offset + size]
+            if offset + size > begin + len(data):
+                begin = offset
+                try:
+                    data = read_at(self._lines, begin, min(max(size, _READ_BYTES), self._size - begin))
+                except OSError as error:
+                    raise _unreadable(error, self._lines) from None
+            line = data[offset - begin : offset - begin + size]
             self._check(line, index, size, crc)
             yield self._parsed(index, line)
 

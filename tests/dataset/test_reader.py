@@ -140,3 +140,11 @@ def test_the_data_card_and_the_catalog_entry(made: Path) -> None:
     assert croissant["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     names = {f["@id"] for f in croissant["distribution"]}
     assert {"sharp", "blurred", "kernel", "params", "draws", "dataset.json", "README.md"} == names
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3000, 2**24])
+def test_all_records_are_those_one_by_one(made: Path, at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the bytes that are read at a time hold no whole line, some, or all of a shard."""
+    monkeypatch.setattr("blursynth.dataset.sample_records._READ_BYTES", at_a_time)
+    opened = bs.open_dataset(made)
+    assert list(opened.records()) == [opened.record(i) for i in range(len(opened))]
