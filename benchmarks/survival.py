@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -61,12 +62,15 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def started(photos: Path, out: Place, samples: int) -> subprocess.Popen[bytes]:
+def command(photos: Path, out: Place, samples: int) -> list[str]:
     words = ["generate", photos, out, "-n", samples, "--size", SIZE_PX, "--shard-length", SHARD_LENGTH, "-w", 2, "-q"]
+    return [sys.executable, "-m", "blursynth", *map(str, words)]
+
+
+def started(photos: Path, out: Place, samples: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "blursynth", *map(str, words)], start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        command(photos, out, samples), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def finished(process: subprocess.Popen[bytes]) -> bool:
@@ -159,6 +163,32 @@ def two_writers(photos: Path, whole: Tree, room: Path, tries: int) -> Iterator[l
         survived += 0 in codes and tree(out) == whole
         shutil.rmtree(out)
     yield ["two writers at the same time", f"{tries}", "", f"{survived}"]
+
+
+def full_disk(photos: Path, whole: Tree, whole_bytes: int, room: Path, tries: int) -> Iterator[list[str]]:
+    """A file system of a random size that becomes full, and has room when the command runs again: a row of the table.
+
+    A tmpfs in a mount namespace of its own, so that no right of an administrator is needed.
+    """
+    if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
+        return
+    survived = ended = 0
+    for number in range(tries):
+        disk, copy = room / "disk", room / f"disk-{number}" / "set"
+        disk.mkdir(exist_ok=True)
+        kib = random.Random(f"full {number}").randrange(16, whole_bytes // 1024)
+        words = shlex.join(command(photos, disk / "set", DAMAGED_SAMPLES))
+        script = (
+            f"mount -t tmpfs -o size={kib}k tmpfs {disk} || exit 9; {words}; first=$?; "
+            f"mount -o remount,size=1g {disk}; {words} || exit 8; cp -r {disk}/set {copy.parent}/; exit $first"
+        )
+        copy.parent.mkdir()
+        code = subprocess.run(
+            ["unshare", "-Urm", "sh", "-c", script], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
+        ended += code not in (0, 8, 9)
+        survived += code not in (8, 9) and tree(copy) == whole
+    yield ["a full disk", f"{tries} ({ended} while it ran)", "", f"{survived}"]
 
 
 def objects(out: ObjectPath) -> Tree:
@@ -260,9 +290,11 @@ def main(arguments: list[str] | None = None) -> str:
                 raise RuntimeError("the undisturbed data set was not made")
             whole[name], longest_s = tree(made), time.monotonic() - begun
         shutil.rmtree(room / "killed")
+        size = sum(p.stat().st_size for p in (room / "damaged" / "set").rglob("*") if p.is_file())
         rows = [
             *kills(photos, whole["killed"], room, options.kills, longest_s),
             *damages(room / "damaged" / "set", whole["damaged"], options.rounds),
+            *full_disk(photos, whole["damaged"], size, room, options.kills // 5),
             *two_writers(photos, whole["damaged"], room, options.kills // 5),
             *in_object_storage(photos, options.kills // 5),
         ]
