@@ -73,7 +73,7 @@ ONLY_IN = {
         "testing",  # lettering; libjpeg
         "fit/report.py",  # crops inside a page
     ),
-    "onnxruntime": ("io/depth",),
+    "onnxruntime": ("io/onnx_session.py",),
     "OpenEXR": ("io",),
     "rawpy": ("io/hdr.py",),
     "pillow_heif": ("io/decoders.py",),

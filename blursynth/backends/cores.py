@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""How many cores and how much memory this process may use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["available_cores"]
+__all__ = ["available_cores", "memory_bytes"]
 
 _OWN = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
+_CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def available_cores() -> int:
@@ -25,6 +26,20 @@ def available_cores() -> int:
         cores = os.cpu_count() or 1
     granted = _granted()
     return cores if granted is None else max(1, min(cores, math.ceil(granted)))
+
+
+def memory_bytes() -> int | None:
+    """Memory of this machine, or less where its container has a limit; None where it is not known."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not available on every system
+        return None
+    for place in _CONTAINER_MEMORY:
+        try:
+            memory = min(memory, int(Path(place).read_text()))
+        except (OSError, ValueError):  # not in a container of this kind, or "max" (no limit)
+            continue
+    return memory
 
 
 def _granted() -> float | None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from blursynth.backends.cores import available_cores
+from blursynth.backends.cores import available_cores, memory_bytes
 from blursynth.dataset.bundled import with_bundled
 from blursynth.dataset.detail import sharpest_detail
 from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
@@ -55,7 +55,6 @@ NearDuplicates = Literal["keep", "report", "skip"]
 DEPTH_ROOT, LABELS_ROOT = "/depth", "/labels"
 
 # Files in which the kernel reports the memory limit of a container: control groups, versions 2 and 1.
-_CONTAINER_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,15 +439,9 @@ def _profile_notes(sources: Sequence[Source]) -> tuple[str, ...]:
 
 def share_of_memory(workers: int) -> int:
     """Memory limit for one picture: all pictures decoded at the same time share half of this machine's memory."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not available on every system
+    memory = memory_bytes()
+    if memory is None:
         return LARGEST_DECODED_BYTES
-    for place in _CONTAINER_MEMORY:
-        try:
-            memory = min(memory, int(Path(place).read_text()))
-        except (OSError, ValueError):  # not in a container of this kind, or "max" (no limit)
-            continue
     return min(LARGEST_DECODED_BYTES, memory // (2 * workers))
 
 

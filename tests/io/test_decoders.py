@@ -19,7 +19,8 @@ import pytest
 from PIL import EpsImagePlugin, Image, ImageFile
 
 import blursynth as bs
-from blursynth.dataset import scan_sources, sources
+from blursynth.backends import cores
+from blursynth.dataset import scan_sources
 from blursynth.errors import MissingExtraError, PictureError
 from blursynth.io import decoders
 from blursynth.io.arrays import read_arrays
@@ -205,7 +206,7 @@ def test_workers_share_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert why[8] == "needs 0.3 GB of memory for decoding, more than 0.3 GB"
     sysconf["SC_PHYS_PAGES"] *= 4
     (tmp_path / "limit").write_text(f"{2**32}\n")
-    monkeypatch.setattr(sources, "_CONTAINER_MEMORY", (str(tmp_path / "none"), str(tmp_path / "limit")))
+    monkeypatch.setattr(cores, "_CONTAINER_MEMORY", (str(tmp_path / "none"), str(tmp_path / "limit")))
     assert scan_sources([tmp_path / "large.png", tmp_path / "good.png"], workers=8).skipped[0].why == why[8]
 
 

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import InvalidValueError, PictureError, require
+from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, Frame
-from blursynth.io.folders import check_readable, expanded
+from blursynth.io.folders import expanded
+from blursynth.io.onnx_session import open_onnx
 
 __all__ = ["DepthNetwork"]
 
@@ -106,7 +107,7 @@ class DepthNetwork:
         self._path = expanded(path)
         self._near_m, self._far_m, self._gives = near_m, far_m, gives
         self._input_size_px, self._multiple_px = input_size_px, multiple_px
-        self._session = _session(self._path)
+        self._session = open_onnx(self._path, purpose="Depth from a network", extra="depth")
         self._input = self._session.get_inputs()[0].name
         self._fixed = _input_size(self._path, self._session.get_inputs())
 
@@ -203,22 +204,6 @@ class DepthNetwork:
             )
         near, far = 1.0 / self._near_m, 1.0 / self._far_m
         return np.asarray(1.0 / (far + (values - low) / (high - low) * (near - far)))
-
-
-def _session(path: Path) -> Any:
-    runtime = require("onnxruntime", extra="depth", purpose="Depth from a network")
-    check_readable(path, "file")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # its warnings would stand beside our errors
-    try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own errors are of many types
-        reason = str(error).splitlines()[0].partition("failed:")[2] or str(error).splitlines()[0]
-        raise PictureError(
-            f"is not an ONNX model that can be run ({reason.strip().rstrip('.')}).",
-            fix="Export the network again, or convert it to an older opset.",
-            place=str(path),
-        ) from None
 
 
 def _input_size(path: Path, inputs: Sequence[Any]) -> tuple[int, int] | None:
