@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from blursynth.errors import InvalidValueError
-from deblur_models.checkpoints.checkpoint import load_network
 from deblur_models.checkpoints.shipped import DEFAULT
 from deblur_models.config.configuration import Configuration, load_configuration
 from deblur_models.data.pair_set import PairSet, open_pairs
@@ -21,6 +20,8 @@ from deblur_models.metrics import Metric, metric
 from deblur_models.networks import Network
 from deblur_models.restore.files import BESIDE, RestoredFiles, plan_files, restore_files
 from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles
+from deblur_models.restore.onnx_network import OnnxNetwork
+from deblur_models.restore.opening import open_network
 from deblur_models.restore.restorer import Restorer
 from deblur_models.train import Result, train
 
@@ -187,8 +188,8 @@ def apply_network(
 
 
 def _restorer(network: Network | Restorer | str | Path, device: torch.device | str) -> Restorer:
-    if isinstance(network, str | Path):
-        network = load_network(network)
-    if isinstance(network, Network):
-        return NetworkRestorer(network, device=torch_device(str(device)), **usual_tiles(network))
-    return network
+    place = torch_device(str(device))
+    opened = open_network(network, device=place) if isinstance(network, str | Path) else network
+    if isinstance(opened, Network | OnnxNetwork):
+        return NetworkRestorer(opened, device=place, **usual_tiles(opened))
+    return opened

@@ -98,7 +98,8 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "losses": {"data", "metrics", "checkpoints"},  # what a batch is; SSIM is one function for both
     "config": {"data", "losses", "networks"},  # of data the record that draws augmentation
     "train": {"checkpoints", "config", "data", "device", "losses", "metrics", "networks"},
-    "restore": {"data", "networks"},  # of data the picture files that come back as they were
+    "restore": {"checkpoints", "data", "networks"},  # of data the picture files that come back as they were
+    "export": {"checkpoints", "networks", "restore"},
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
 }
 COMPANION_ALLOWED["api"] = {*COMPANION_ALLOWED}
@@ -110,7 +111,7 @@ COMPANION_ONLY_IN = {
     "skimage": ("classical", "data/bundled.py", "metrics/niqe_parameters.py"),
     "safetensors": ("checkpoints",),
     "tensorboard": ("train/run_directory.py",),
-    "cv2": ("data/picture_file.py", "metrics/registration.py"),  # the second for ECC, as in RealBlur's own script
+    "cv2": ("data/picture_file.py", "metrics/registration.py", "export"),  # ECC, as in RealBlur's own script; its DNN
     "PIL": ("data/picture_file.py", "evaluate", "train/validation.py"),  # the last for lettering
     "typer": ("cli",),
     "rich": ("cli",),

@@ -91,6 +91,7 @@ def command(
     overlap: options.Overlap = None,
     ensemble: options.Ensemble = False,
     device: options.Device = "auto",
+    provider: options.Providers = None,
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
     padding: options.Padding = "mirror",
@@ -160,6 +161,7 @@ def command(
             precision=precision,
             local_px=local_px,
             padding=padding,
+            providers=provider,
         )
     else:
         assert method is not None  # one of the two was asked for above

@@ -142,6 +142,7 @@ def command(
     overlap: options.Overlap = None,
     ensemble: options.Ensemble = False,
     device: options.Device = "auto",
+    provider: options.Providers = None,
     precision: options.Precision = "float32",
     local_px: options.LocalPx = None,
     padding: options.Padding = "mirror",
@@ -193,6 +194,7 @@ def command(
                 precision=precision,
                 local_px=local_px,
                 padding=padding,
+                providers=provider,
             )
             for text in network or ()
         ),

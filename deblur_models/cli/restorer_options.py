@@ -26,6 +26,7 @@ __all__ = [
     "Overlap",
     "Padding",
     "Precision",
+    "Providers",
     "TurnKernels",
     "live_bar",
     "load_restorer",
@@ -50,6 +51,16 @@ Device = Annotated[
     typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where networks run; auto: a GPU if available."),
 ]
 Precision = Annotated[str, typer.Option("--precision", metavar="float32|bf16|fp16", help="Precision of networks.")]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Execution provider of ONNX Runtime for .onnx files, such as CUDAExecutionProvider; may be repeated. "
+        "Default: that of --device.",
+        show_default=False,
+    ),
+]
 LocalPx = Annotated[
     int | None,
     typer.Option(
@@ -118,22 +129,23 @@ def load_restorer(
     precision: str,
     local_px: int | None,
     padding: str = "mirror",
+    providers: Sequence[str] | None = None,
 ) -> NetworkRestorer:
-    """The network of ``PATH`` or ``NAME=PATH`` with the options of the command.
+    """The network of ``PATH`` or ``NAME=PATH`` with the options of the command; PATH may be an exported .onnx file.
 
     ``tile`` 0 is the whole picture. None is 512 px; networks whose results depend on the tile get the whole picture
     if it has at most two million pixels.
     """
     if tile is not None and tile < 0:
         raise InvalidValueError(f"--tile must be >= 0 px, got {tile}.", fix="0 gives the network the whole picture.")
-    from deblur_models.checkpoints.checkpoint import load_network
     from deblur_models.device import autocast_type, torch_device
     from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles, with_local_px
+    from deblur_models.restore.opening import open_network
 
     place, autocast = torch_device(device), autocast_type(precision)
 
     name, path = split_name(text)
-    network = load_network(path)
+    network = open_network(path, device=place, providers=providers or ())
     if local_px is not None:
         network = with_local_px(network, local_px)
     return NetworkRestorer(

@@ -38,6 +38,7 @@ from deblur_models.evaluate.store import Store, claim, describe_restorer, plain,
 from deblur_models.evaluate.usable_metrics import size_of
 from deblur_models.metrics import Metric, best_over_trajectory, no_harm
 from deblur_models.restore.network_restorer import Identity, NetworkRestorer
+from deblur_models.restore.onnx_network import OnnxNetwork
 from deblur_models.restore.restorer import Restorer
 
 __all__ = ["Evaluation", "OnPicture", "evaluate"]
@@ -362,12 +363,12 @@ def _about(restorer: Restorer, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cost(restorer: NetworkRestorer, size_px: tuple[int, int]) -> dict[str, Any]:
     network = restorer.network
-    return {
-        **network_cost(network, *size_px).to_dict(),
-        "speed": measure_speed(
-            network, *size_px, device=restorer.device, autocast=restorer.autocast, channels_last=restorer.channels_last
-        ).to_dict(),
-    }
+    speed = measure_speed(
+        network, *size_px, device=restorer.device, autocast=restorer.autocast, channels_last=restorer.channels_last
+    ).to_dict()
+    if isinstance(network, OnnxNetwork):
+        speed |= {"device": ", ".join(network.providers), "precision": network.about.get("precision", "")}
+    return {**network_cost(network, *size_px).to_dict(), "speed": speed}
 
 
 def spread(count: int, wanted: int | None) -> list[int]:

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blursynth.errors import InvalidValueError
 from deblur_models.networks.network import Network, count_weights
+from deblur_models.restore.onnx_network import OnnxNetwork
 
 __all__ = ["Cost", "Speed", "count_macs", "count_used_weights", "measure_speed", "network_cost", "peak_bytes"]
 
@@ -77,19 +78,19 @@ class Speed:
         return {**asdict(self), "pictures_per_second": self.pictures_per_second}
 
 
-def network_cost(network: Network, height: int, width: int) -> Cost:
+def network_cost(network: Network | OnnxNetwork, height: int, width: int) -> Cost:
     """Count the cost for one image of this size."""
     return Cost(
         height=height,
         width=width,
-        stored_weights=count_weights(network),
+        stored_weights=count_weights(_without_numbers(network)),
         used_weights=count_used_weights(network),
         macs=count_macs(network, height, width),
         memory_bytes=peak_bytes(network, height, width),
     )
 
 
-def count_used_weights(network: Network) -> int:
+def count_used_weights(network: Network | OnnxNetwork) -> int:
     """Number of weights with respect to which the finest output has a derivative."""
     twin = _without_numbers(network).requires_grad_(True)
     side = 2 * max(32, network.config.multiple_px)
@@ -99,7 +100,7 @@ def count_used_weights(network: Network) -> int:
     return sum(w.numel() for w, derivative in zip(weights, found, strict=True) if derivative is not None)
 
 
-def count_macs(network: Network, height: int, width: int) -> int:
+def count_macs(network: Network | OnnxNetwork, height: int, width: int) -> int:
     """Multiply-accumulate operations for one image; see :class:`Cost`."""
     picture = _picture(height, width, "meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -107,7 +108,7 @@ def count_macs(network: Network, height: int, width: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def peak_bytes(network: Network, height: int, width: int) -> int:
+def peak_bytes(network: Network | OnnxNetwork, height: int, width: int) -> int:
     """Peak number of bytes of tensors while one image is restored; see :class:`Cost`."""
     twin = _without_numbers(network)
     picture = _picture(height, width, "meta")
@@ -151,7 +152,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch g
 
 
 def measure_speed(
-    network: Network,
+    network: Network | OnnxNetwork,
     height: int,
     width: int,
     *,
@@ -213,8 +214,8 @@ def _picture(height: int, width: int, device: torch.device | str) -> Tensor:
     return torch.rand(1, 3, height, width, device=device)
 
 
-def _without_numbers(network: Network) -> Network:
-    """The same network on the meta device, in ``eval()`` mode."""
+def _without_numbers(network: Network | OnnxNetwork) -> Network:
+    """The same architecture on the meta device, in ``eval()`` mode."""
     with torch.device("meta"):
         twin = network.config.build()
     return twin.eval()

@@ -23,6 +23,7 @@ from blursynth.errors import DatasetError
 from blursynth.records.kind import Record
 from deblur_models.data.picture_file import write_whole
 from deblur_models.restore.network_restorer import NetworkRestorer
+from deblur_models.restore.onnx_network import OnnxNetwork
 from deblur_models.restore.restorer import Restorer
 
 __all__ = ["FORMAT", "Store", "claim", "describe_restorer", "plain", "restored_stem", "slug", "write_picture"]
@@ -95,6 +96,9 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
     about: dict[str, Any] = {"name": restorer.name}
     if isinstance(restorer, NetworkRestorer):
         digest = hashlib.sha256()
+        if isinstance(restorer.network, OnnxNetwork):
+            digest.update(restorer.network.path.read_bytes())
+            about["providers"] = list(restorer.network.providers)
         for name, tensor in restorer.network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -140,8 +140,9 @@ class ConvolutionalBlockAttention(nn.Module):
         self.weigh_pixels = nn.Conv2d(2, 1, window_px, padding=window_px // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        means, maxima = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
-        x = x * torch.sigmoid(self.weigh_channels(means) + self.weigh_channels(maxima))
+        # Side by side through the same perceptron, [B, C, 1, 2]
+        statistics = torch.cat((x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)), -1)
+        x = x * torch.sigmoid(self.weigh_channels(statistics).sum(-1, keepdim=True))
         seen = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), dim=1)
         y: Tensor = x * torch.sigmoid(self.weigh_pixels(seen))
         return y

@@ -132,7 +132,12 @@ def halve(picture: Tensor) -> Tensor:
     weights = halving_weights().to(picture)
     for dim in (-2, -1):
         side = picture.shape[dim]
-        place = torch.arange(-3, side + side % 2 + 3, device=picture.device) % (2 * side)
-        mirrored = picture.index_select(dim, torch.minimum(place, 2 * side - 1 - place))
-        picture = (mirrored.unfold(dim, 8, 2) * weights).sum(-1)
+        center = torch.arange(side + side % 2 + 6, device=picture.device).float() - 2.5
+        for _ in range(2):  # twice for sides below 4 px; without a modulo, which graphs of any size do not have
+            center = side - (side - center.abs()).abs()
+        mirrored = picture.index_select(dim, center.long())
+        phases = [mirrored[..., k::2, :] if dim == -2 else mirrored[..., k::2] for k in (0, 1)]
+        length = phases[0].shape[dim] - 3
+        taps = [phases[k % 2].narrow(dim, k // 2, length) * weight for k, weight in enumerate(weights)]
+        picture = torch.stack(taps).sum(0)
     return picture

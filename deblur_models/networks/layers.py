@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -21,6 +22,7 @@ __all__ = [
     "Norm2d",
     "check_local_px",
     "draw_normal_weights",
+    "gelu",
     "window_mean",
     "with_norm_policy",
 ]
@@ -59,9 +61,21 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        variance, mean = torch.var_mean(y, dim=1, keepdim=True, correction=0)
-        y = (y - mean) * torch.rsqrt(variance + self.epsilon)
+        if torch.compiler.is_exporting():  # six operators instead of twenty
+            y = y - y.mean(1, keepdim=True)
+            y = y / torch.sqrt((y * y).mean(1, keepdim=True) + self.epsilon)
+        else:
+            variance, mean = torch.var_mean(y, dim=1, keepdim=True, correction=0)
+            y = (y - mean) * torch.rsqrt(variance + self.epsilon)
         return (y.to(x.dtype)) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def gelu(x: Tensor) -> Tensor:
+    """``x / 2 (1 + erf(x / sqrt(2)))``."""
+    if torch.compiler.is_exporting():  # OpenCV 5.0 crashes where it finds the usual form of five operators
+        half = 0.5 * x
+        return half + half * torch.erf(math.sqrt(0.5) * x)
+    return F.gelu(x)
 
 
 def window_mean(x: Tensor, window_px: int) -> Tensor:
@@ -71,6 +85,8 @@ def window_mean(x: Tensor, window_px: int) -> Tensor:
     float64, since running sums in float32 are not precise enough for attention.
     """
     height, width = x.shape[-2:]
+    if torch.compiler.is_exporting():
+        return _window_mean_of_any_size(x, window_px)
     rows, columns = min(window_px, height), min(window_px, width)
     if (rows, columns) == (height, width):
         return x.mean((2, 3), keepdim=True)
@@ -80,6 +96,18 @@ def window_mean(x: Tensor, window_px: int) -> Tensor:
     above, before = (rows - 1) // 2, (columns - 1) // 2
     missing = (before, width - means.shape[-1] - before, above, height - means.shape[-2] - above)
     return F.pad(means.to(x.dtype), missing, mode="replicate")
+
+
+def _window_mean_of_any_size(x: Tensor, window_px: int) -> Tensor:
+    """:func:`window_mean` without branches on the size, for graphs that take every size; always ``[B, C, H, W]``."""
+    sums = F.pad(x.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+    for dim in (-2, -1):
+        length = x.shape[dim]
+        window = torch.sym_min(window_px, length)  # type: ignore[no-untyped-call]  # as torch has it
+        first = (torch.arange(length, device=x.device) - (window - 1) // 2).clamp(min=0)
+        first = torch.minimum(first, torch.full_like(first, length - window))
+        sums = (sums.index_select(dim, first + window) - sums.index_select(dim, first)) / window
+    return sums.to(x.dtype)
 
 
 class Norm2d(nn.Module):

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
-from deblur_models.networks.layers import LayerNorm2d
+from deblur_models.networks.layers import LayerNorm2d, gelu
 from deblur_models.networks.network import Network, NetworkConfig, renamed
 from deblur_models.networks.padding import PublishedPadding
 
@@ -192,7 +192,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, gated = self.dwconv(self.project_in(x)).chunk(2, dim=1)
-        y: Tensor = self.project_out(F.gelu(gate) * gated)
+        y: Tensor = self.project_out(gelu(gate) * gated)
         return y
 
 
@@ -206,5 +206,9 @@ class BiasFreeLayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # as in LayerNorm2d
-        y = y * torch.rsqrt(y.var(dim=1, keepdim=True, correction=0) + self.epsilon)
+        if torch.compiler.is_exporting():  # as in LayerNorm2d
+            centered = y - y.mean(1, keepdim=True)
+            y = y / torch.sqrt((centered * centered).mean(1, keepdim=True) + self.epsilon)
+        else:
+            y = y * torch.rsqrt(y.var(dim=1, keepdim=True, correction=0) + self.epsilon)
         return y.to(x.dtype) * self.weight[:, None, None]

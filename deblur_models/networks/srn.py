@@ -216,7 +216,7 @@ class SameConv2d(nn.Conv2d):
         for side, kernel, stride in zip(x.shape[:-3:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             missing = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             padding += [missing // 2, missing - missing // 2]
-        if len(set(padding)) == 1:  # the same everywhere: no copy is needed
+        if all(zeros == padding[0] for zeros in padding):  # the same everywhere: no copy is needed
             return F.conv2d(x, self.weight, self.bias, self.stride, padding[0])
         return F.conv2d(F.pad(x, padding), self.weight, self.bias, self.stride)
 

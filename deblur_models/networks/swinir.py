@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from blursynth.errors import InvalidValueError
+from deblur_models.networks.layers import gelu
 from deblur_models.networks.network import Network, NetworkConfig, renamed
 from deblur_models.networks.padding import PublishedPadding
 
@@ -155,7 +156,7 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.skip(self.attn(self.norm1(x)))
-        return x + self.skip(self.fc2(F.gelu(self.fc1(self.norm2(x)))))
+        return x + self.skip(self.fc2(gelu(self.fc1(self.norm2(x)))))
 
     def skip(self, x: Tensor) -> Tensor:
         """In training, set a fraction ``drop_path`` of the images to zero, and scale the others to keep the mean."""
@@ -215,6 +216,8 @@ class WindowAttention(nn.Module):
 
 def attend(qkv: Tensor, bias: Tensor) -> Tensor:
     """Attention of windows ``[3, B, rows, columns, heads, N, d]`` with a bias ``[heads, N, N]`` of their scores."""
+    if torch.compiler.is_exporting():  # whether it can be flattened without a copy depends on the batch
+        qkv = qkv.clone(memory_format=torch.contiguous_format)
     query, key, value = qkv.flatten(1, 3).unbind()
     y = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(query.shape[0], -1, -1, -1))
     return y.reshape(qkv.shape[1:])

@@ -14,6 +14,7 @@ from torch import Tensor
 from blursynth.errors import InvalidValueError
 from blursynth.frame import Encoding, check_values
 from deblur_models.networks import ALL, Network
+from deblur_models.restore.onnx_network import OnnxNetwork
 from deblur_models.restore.tiles import windows
 
 __all__ = ["Identity", "NetworkRestorer", "OnTiles", "sees_all_of_it", "usual_tiles", "with_local_px"]
@@ -44,7 +45,7 @@ class NetworkRestorer:
     Parameters
     ----------
     network
-        Moved to the device and set to ``eval()``.
+        Moved to the device and set to ``eval()``; or one in an ONNX file, which runs where its providers do.
     name
         Its name in reports; by default its kind.
     tile_px
@@ -98,7 +99,7 @@ class NetworkRestorer:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | OnnxNetwork,
         *,
         name: str | None = None,
         tile_px: int | None = None,
@@ -123,6 +124,13 @@ class NetworkRestorer:
             )
         if autocast not in (None, torch.bfloat16, torch.float16):
             raise InvalidValueError(f"autocast must be torch.bfloat16, torch.float16 or None, got {autocast!r}.")
+        fixed_px = network.size_px if isinstance(network, OnnxNetwork) else None
+        if isinstance(network, OnnxNetwork) and (autocast is not None or channels_last):
+            raise InvalidValueError(
+                f"{network.path}: its precision and layout are those of its export, got autocast={autocast}, "
+                f"channels_last={channels_last}.",
+                fix="Leave them out, or export the network in this precision.",
+            )
         if padding not in ("mirror", "published"):
             raise InvalidValueError(f"padding must be 'mirror' or 'published', got {padding!r}.")
         if padding == "published" and network.config.published_padding is None:
@@ -133,7 +141,7 @@ class NetworkRestorer:
             )
         self.padding = padding
         self.name = name if name is not None else network.config.kind
-        self.tile_px = tile_px
+        self.tile_px = tile_px if fixed_px is None else min(tile_px or fixed_px[0], *fixed_px)
         self.whole_up_to_px = whole_up_to_px
         self.overlap_px = overlap_px
         self.ensemble = ensemble
@@ -194,7 +202,9 @@ class NetworkRestorer:
 
     def _tile_of(self, picture: Tensor) -> int:
         height, width = picture.shape[-2:]
-        if self.tile_px is None or height * width <= self.whole_up_to_px:
+        fixed_px = getattr(self.network, "size_px", None)
+        fits = fixed_px is not None and height <= fixed_px[0] and width <= fixed_px[1]
+        if self.tile_px is None or fits or (fixed_px is None and height * width <= self.whole_up_to_px):
             return max(height, width)
         return self.tile_px
 
@@ -261,7 +271,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def sees_all_of_it(network: Network) -> bool:
+def sees_all_of_it(network: Network | OnnxNetwork) -> bool:
     """Whether each output pixel of a network depends on its whole input, so that tiles change the result."""
     fields = network.config.fields()
     return (
@@ -271,7 +281,7 @@ def sees_all_of_it(network: Network) -> bool:
     )
 
 
-def usual_tiles(network: Network) -> dict[str, Any]:
+def usual_tiles(network: Network | OnnxNetwork) -> dict[str, Any]:
     """Tiles of 512 px; networks whose results depend on the tile process images of up to two million pixels whole.
 
     >>> from deblur_models.networks import create_network
@@ -281,14 +291,18 @@ def usual_tiles(network: Network) -> dict[str, Any]:
     return {"tile_px": _TILE_PX, "whole_up_to_px": _WHOLE_UP_TO_PX if sees_all_of_it(network) else 0}
 
 
-def with_local_px(network: Network, local_px: int) -> Network:
+def with_local_px(network: Network | OnnxNetwork, local_px: int) -> Network:
     """The same weights in a network that averages over windows of ``local_px`` instead of the image (0: whole image).
 
     Raises
     ------
     InvalidValueError
-        The architecture has no such window, or its size is out of range.
+        The architecture has no such window, its size is out of range, or the network is in an ONNX file.
     """
+    if isinstance(network, OnnxNetwork):
+        raise InvalidValueError(
+            f"{network.path}: local_px cannot be changed in an exported network.", fix="Set it before the export."
+        )
     if "local_px" not in type(network.config).model_fields:
         kinds = [config.kind for config in ALL if "local_px" in config.model_fields]
         raise InvalidValueError(

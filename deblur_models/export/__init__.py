@@ -1,0 +1,17 @@
+"""Networks as files for other runtimes, with proof that they give the same pictures."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deblur_models.export.exporting import Exported, export_network
+
+__all__ = ["Exported", "export_network"]
+
+
+def __getattr__(name: str) -> Any:  # on first use, so that the process that runs OpenCV loads no torch
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.exporting"), name)
