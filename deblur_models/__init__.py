@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from deblur_models.api import apply_network, evaluate_network, train_network
     from deblur_models.checkpoints.checkpoint import load_network, save_network
     from deblur_models.config.configuration import Configuration, configuration_names, load_configuration
+    from deblur_models.export.exporting import export_network
     from deblur_models.networks import Network, create_network, list_networks
     from deblur_models.restore.network_restorer import NetworkRestorer
+    from deblur_models.restore.onnx_network import OnnxNetwork
     from deblur_models.restore.picture import restore_picture
 
 __all__ = [  # noqa: RUF022  in the order of use
@@ -42,6 +44,9 @@ __all__ = [  # noqa: RUF022  in the order of use
     "restore_picture",
     "NetworkRestorer",
     "evaluate_network",
+    # Files for other runtimes, and their use in the place of networks.
+    "export_network",
+    "OnnxNetwork",
     # What training loops of yours may want: modules of their own.
     "networks",
     "losses",
@@ -52,8 +57,10 @@ _NAMES_OF = {
     "api": "apply_network evaluate_network train_network",
     "checkpoints.checkpoint": "load_network save_network",
     "config.configuration": "Configuration configuration_names load_configuration",
+    "export.exporting": "export_network",
     "networks": "Network create_network list_networks",
     "restore.network_restorer": "NetworkRestorer",
+    "restore.onnx_network": "OnnxNetwork",
     "restore.picture": "restore_picture",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}

@@ -22,7 +22,7 @@ from deblur_models.export.graph import PictureGraph, example_picture
 from deblur_models.export.layers import first_layer_that_differs
 from deblur_models.export.onnx_graph import DEFAULT_OPSET, OPSETS, described, traced
 from deblur_models.export.parity import SIZES_PX, TOLERANCES, Parity, blurred_pictures, measure_parity
-from deblur_models.export.runtimes import LIMITS, RuntimeFailure
+from deblur_models.export.runtimes import LIMITS, RuntimeFailure, check_runtime
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.restore.network_restorer import usual_tiles
 from deblur_models.restore.onnx_network import FORMAT
@@ -134,6 +134,8 @@ def export_network(
     Not modeled: ``every_scale`` and the ensemble of :class:`~deblur_models.NetworkRestorer`. Networks that average over
     the whole picture (``deblur networks`` says which) do so in the graph, too.
     """
+    for runtime in runtimes:
+        check_runtime(runtime)
     target = _checked(expanded(path), format, size_px, precision, opset, overwrite)
     about: dict[str, Any] = {}
     if not isinstance(network, Network):

@@ -27,10 +27,11 @@ __all__ = ["SIZES_PX", "TOLERANCES", "Parity", "blurred_pictures", "measure_pari
 SIZES_PX = ((128, 192), (131, 97), (75, 214))
 """Sizes of the pictures with which graphs of any size are checked: of even, odd, and mixed sides."""
 
-TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "float16": 2 / 255}
+TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "float16": 4 / 255}
 """Largest difference of a pixel from the network in float32, in 0..1, by precision of the weights.
 
-Float32 in another order of summation differs by 1e-7 to 1e-5; float16 has 11 significant bits.
+Float32 in another order of summation differs by 1e-7 to 1e-5. Float16 has 11 significant bits: with random weights the
+networks here differ by 5e-4 to 8e-3 (at 55 to 79 dB), most where each layer divides by a standard deviation.
 """
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blursynth.errors import DatasetError, InvalidValueError, did_you_mean, require
 from blursynth.io.onnx_session import open_onnx
 
-__all__ = ["LIMITS", "RUNTIMES", "RuntimeFailure", "run_in", "version_of"]
+__all__ = ["LIMITS", "RUNTIMES", "RuntimeFailure", "check_runtime", "run_in", "version_of"]
 
 Pictures = Sequence[NDArray[np.float32]]
 
@@ -87,6 +87,12 @@ def version_of(runtime: str) -> str:
     return metadata.version(RUNTIMES[runtime][0])
 
 
+def check_runtime(runtime: str) -> None:
+    """Raise an error unless a runtime has this name."""
+    if runtime not in RUNTIMES:
+        raise InvalidValueError(f"There is no runtime {runtime!r}.", fix=did_you_mean(runtime, RUNTIMES))
+
+
 def run_in(runtime: str, path: Path, pictures: Pictures) -> list[NDArray[Any]]:
     """The first output of a graph for each picture ``[B, 3, H, W]``.
 
@@ -97,8 +103,7 @@ def run_in(runtime: str, path: Path, pictures: Pictures) -> list[NDArray[Any]]:
     InvalidValueError
         There is no such runtime.
     """
-    if runtime not in RUNTIMES:
-        raise InvalidValueError(f"There is no runtime {runtime!r}.", fix=did_you_mean(runtime, RUNTIMES))
+    check_runtime(runtime)
     try:
         return RUNTIMES[runtime][1](path, pictures)
     except (RuntimeFailure, ImportError):

@@ -141,7 +141,11 @@ class NetworkRestorer:
             )
         self.padding = padding
         self.name = name if name is not None else network.config.kind
-        self.tile_px = tile_px if fixed_px is None else min(tile_px or fixed_px[0], *fixed_px)
+        if fixed_px is not None:  # tiles become multiples, and must fit in all the same
+            multiple_px = network.config.multiple_px
+            largest = max(min(fixed_px) // multiple_px * multiple_px, multiple_px)
+            tile_px = min(tile_px or largest, largest)
+        self.tile_px = tile_px
         self.whole_up_to_px = whole_up_to_px
         self.overlap_px = overlap_px
         self.ensemble = ensemble

@@ -10,17 +10,18 @@ from blursynth.transforms.forms import opened
 from deblur_models.networks import Network
 from deblur_models.networks.network import device_of
 from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles
+from deblur_models.restore.onnx_network import OnnxNetwork
 
 __all__ = ["restore_picture"]
 
 
-def restore_picture(network: Network, picture: Any, **options: Any) -> Any:
+def restore_picture(network: Network | OnnxNetwork, picture: Any, **options: Any) -> Any:
     """Restore a blurred image with a network; type, dtype, layout and device stay the same.
 
     Parameters
     ----------
     network
-        Runs on the device of its weights, temporarily in ``eval()`` mode.
+        Runs on the device of its weights, temporarily in ``eval()`` mode; or one in an ONNX file.
     picture
         A tensor ``[C, H, W]`` or ``[B, C, H, W]``, an array ``[H, W]``, ``[H, W, C]`` or ``[B, H, W, C]``, or a Pillow
         image; uint8 codes or values in 0..1, as in :mod:`blursynth.transforms`. It may have any size: large images are
@@ -50,7 +51,8 @@ def restore_picture(network: Network, picture: Any, **options: Any) -> Any:
     planes, back = opened(picture)
     training = network.training
     try:
-        restorer = NetworkRestorer(network, **{"device": device_of(network), **usual_tiles(network), **options})
+        device = "cpu" if isinstance(network, OnnxNetwork) else device_of(network)
+        restorer = NetworkRestorer(network, **{"device": device, **usual_tiles(network), **options})
         restored = restorer.restore(torch.as_tensor(planes)).clamp(0, 1)
     finally:
         network.train(training)
