@@ -43,6 +43,7 @@ MADE = {
     "docs/datasets.md": "whole/draws.jsonl",
     "docs/depth.md": "smooth.npy",
     "docs/evaluation.md": "report/index.html",
+    "docs/export.md": "restored.png",
     "docs/first-ten-minutes.md": "preview.png",
     "docs/testing.md": "gaussian.html",
     "docs/training.md": "tiny-run/log.jsonl",

@@ -45,6 +45,10 @@ def command(
                     weights = count_weights(config.of_size(size).build())
                 rows.append((config.kind, size, f"{weights:,}", roles.get(config, "")))
         console.table(("network", "size", "weights", ""), rows, right=("weights",))
+        console.echo(
+            "\nAll that restore can be exported (deblur export): at any size for ONNX Runtime, OpenCV 5, OpenVINO and "
+            "torch.export, at a fixed size for OpenCV 4.12."
+        )
         if shipped := shipped_names():
             console.echo("\nTrained, ready for --network")
             files = [(name, console.bytes_text(shipped_network(name).stat().st_size)) for name in shipped]

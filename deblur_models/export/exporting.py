@@ -22,7 +22,7 @@ from deblur_models.export.graph import PictureGraph, example_picture
 from deblur_models.export.layers import first_layer_that_differs
 from deblur_models.export.onnx_graph import DEFAULT_OPSET, OPSETS, described, traced
 from deblur_models.export.parity import SIZES_PX, TOLERANCES, Parity, blurred_pictures, measure_parity
-from deblur_models.export.runtimes import LIMITS, RuntimeFailure, check_runtime
+from deblur_models.export.runtimes import RuntimeFailure, check_runtime, version_of
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.restore.network_restorer import usual_tiles
 from deblur_models.restore.onnx_network import FORMAT
@@ -186,14 +186,12 @@ def export_network(
             try:
                 rows = measure_parity(network, draft, runtime, photographs)
             except RuntimeFailure as error:
-                known = LIMITS.get(runtime, {}).get(network.config.kind, "")
                 if runtime in required:
                     raise DatasetError(
-                        f"{target}: not written, since {network.config.kind} does not run there. {error.what}",
-                        why=known,
+                        f"{target}: not written, since {runtime} {version_of(runtime)} does not run it. {error.what}",
                         fix="Try a fixed size (size_px, --size), or another runtime.",
                     ) from None
-                refused[runtime] = known or error.what
+                refused[runtime] = error.what
                 continue
             worst = max(range(len(rows)), key=lambda index: rows[index].largest)
             if not rows[worst].largest <= TOLERANCES[precision]:

@@ -1,4 +1,4 @@
-"""The runtimes in which exported files are checked, and what each of them cannot run."""
+"""The runtimes in which exported files are checked."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from blursynth.errors import DatasetError, InvalidValueError, did_you_mean, require
 from blursynth.io.onnx_session import open_onnx
 
-__all__ = ["LIMITS", "RUNTIMES", "RuntimeFailure", "check_runtime", "run_in", "version_of"]
+__all__ = ["RUNTIMES", "RuntimeFailure", "check_runtime", "run_in", "version_of"]
 
 Pictures = Sequence[NDArray[np.float32]]
 
 LONGEST_S = 900.0
 """Time after which OpenCV is stopped."""
-
-LIMITS: Mapping[str, Mapping[str, str]] = {}
-"""For each runtime, the networks that it cannot run, and why; shown by ``deblur networks``."""
 
 
 class RuntimeFailure(DatasetError):
