@@ -31,7 +31,7 @@ class Answer(Record):
 
     trial: Annotated[str, Field(max_length=64)]
     part: Literal["practice", "test", "repeat"]
-    answer: Literal[1, 2, 3, 4, 5, "a", "b", "tie"]
+    answer: Annotated[int, Field(ge=1, le=5)] | Literal["a", "b", "tie"]
     swapped: bool
     ms: Annotated[int, Field(ge=0, le=10**9)]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.errors import Argument, DatasetError, InvalidValueError
 from blursynth.records.text import printable
 from deblur_models.study.answers import Rater
 from deblur_models.study.design import REFERENCE, StudyKey
@@ -100,9 +100,8 @@ def summarize(
     sought = _USUAL_DIFFERENCE[key.design] if difference is None else difference
     most = 0.5 if key.design == "pairs" else 4.0
     if not 0 < sought <= most:
-        raise InvalidValueError(
-            f"difference must be > 0 and <= {most:g}, got {sought:g}.", field="difference", value=sought
-        )
+        what = (Argument("difference"), f" must be > 0 and <= {most:g}, got {sought:g}.")
+        raise InvalidValueError(what, field="difference", value=sought)
     if not raters:
         reasons = "; ".join(f"{file} {why}" for file, why in list(left_out)[:3])
         raise DatasetError(f"No file of answers can be counted{f': {reasons}' if reasons else ''}.")
