@@ -50,6 +50,7 @@ class StudyKey(Record):
     study: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     design: Design
     ties: bool
+    flicker: bool
     size_px: Annotated[int, Field(ge=16)]
     repeats: Annotated[int, Field(ge=0)]
     methods: Annotated[tuple[Name, ...], Field(min_length=2, max_length=50)]

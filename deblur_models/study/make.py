@@ -145,7 +145,7 @@ def make_study(
             (Argument("ties" if ties else "flicker"), " is for pairs, but single pictures are shown.")
         )
     methods = list(pictures[0].files) if pictures else []
-    _check_methods(methods, design)
+    _check_methods(methods)
     folder = expanded(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder}: exists and is not an empty folder.", fix="Choose another place.")
@@ -172,7 +172,7 @@ def make_study(
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in cut.pictures.items()}
     key = StudyKey(
         study=study_name({name: trial.to_dict() for name, trial in cut.trials.items()}, digests), design=design,
-        ties=ties, size_px=side, repeats=repeats, methods=tuple(methods), contents=tuple(cut.contents),
+        ties=ties, flicker=flicker, size_px=side, repeats=repeats, methods=tuple(methods), contents=tuple(cut.contents),
         trials={name: cut.trials[name] for name in order},
     )  # fmt: skip
     settings: dict[str, Any] = {
@@ -248,7 +248,7 @@ def _demand(holds: bool, name: str, got: object, wanted: str, why: str = "") -> 
         raise InvalidValueError((Argument(name), f" must be {wanted}, got {got}."), why=why, field=name, value=got)
 
 
-def _check_methods(methods: Sequence[str], design: Design) -> None:
+def _check_methods(methods: Sequence[str]) -> None:
     if len(methods) < 2:
         raise InvalidValueError(
             f"A study compares at least two versions of a picture, got {len(methods)}.",

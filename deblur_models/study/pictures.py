@@ -53,7 +53,13 @@ def of_folders(folders: Mapping[str, str | Path], sharp: str | Path | None) -> l
     ------
     DatasetError
         A folder is missing, or there is no such picture.
+    InvalidValueError
+        A method has the name of the reference.
     """
+    if REFERENCE in folders:
+        raise InvalidValueError(
+            f"A method is named {REFERENCE!r}, like the sharp pictures.", fix="Give it another name."
+        )
     places = {**({} if sharp is None else {REFERENCE: sharp}), **folders}
     known: dict[str, ByName[Path]] = {}
     names: dict[str, list[str]] = {}
@@ -101,6 +107,8 @@ def of_report(folder: str | Path) -> list[Versions]:
     except (KeyError, TypeError):
         raise DatasetError(f"{root}: is no report of deblur evaluate, or damaged.") from None
     for name, inside, restorers in shown:
+        if REFERENCE in restorers:
+            raise InvalidValueError(f"{root}: a restorer is named {REFERENCE!r}, like the sharp pictures.")
         if not re.fullmatch(r"pictures/\d{6,}", inside):
             raise DatasetError(f"{root}: the report is damaged: {inside!r} is no folder of pictures.")
         stems = {"blurred": "blurred", **{one: restored_stem(one) for one in restorers if one != BASELINE}}

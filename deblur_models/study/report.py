@@ -21,7 +21,8 @@ Summary = Mapping[str, Any]
 def write_results(summary: Summary, folder: Path) -> Path:
     """Write ``summary.json`` and ``index.html`` into the folder, and return the path of the page."""
     single = summary["design"] == "single"
-    kind = "single stimulus (ACR with hidden reference)" if single else "pair comparison"
+    pairs = f"pair comparison ({'in one place' if summary['flicker'] else 'side by side'})"
+    kind = "single stimulus (absolute category rating)" if single else pairs
     used = summary["raters_used"]
     subtitle = f"{kind}: {used} raters, {len(summary['pictures'])} pictures, {summary['answers']:,} answers"
     unit = "grades" if single else "of a share of preferences away from 50 %"
@@ -39,13 +40,12 @@ def write_results(summary: Summary, folder: Path) -> Path:
         section("Agreement", _agreement(summary)),
         section("Raters", _raters(summary)),
         section("Viewing conditions", _conditions(summary)),
-        section("Not counted", table(["file", "reason"], [[escape(a), escape(b)] for a, b in summary["left_out"]])
-                if summary["left_out"] else ""),
+        section("Not counted", _list([f"{file}: {why}" for file, why in summary["left_out"]])),
         section("How it is computed", _terms(summary["protocols"])),
     ]  # fmt: skip
     write_whole(folder / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
     path = folder / "index.html"
-    write_whole(path, page("What people saw", subtitle, sections))
+    write_whole(path, page("Results of a study", subtitle, sections))
     return path
 
 
@@ -134,11 +134,11 @@ def _scores(summary: Summary) -> str:
 
 def _differences(summary: Summary) -> str:
     rows = []
-    for row in sorted(summary["differences"], key=lambda row: -abs(row["difference"])):
+    for row in sorted(summary["differences"], key=lambda row: -abs(row["difference"] or 0.0)):
         first, second, difference = row["first"], row["second"], row["difference"]
         wins = [row["pictures_first"], row["pictures_second"]]
         share = row.get("share")
-        if difference < 0:
+        if difference is not None and difference < 0:
             first, second, difference, wins = second, first, -difference, wins[::-1]
             share = None if share is None else 1 - share
         shown = with_interval(difference, row["half_width"], signed=True)

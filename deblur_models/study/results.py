@@ -16,6 +16,7 @@ from blursynth.records.text import printable
 from deblur_models.study.answers import Rater
 from deblur_models.study.design import REFERENCE, StudyKey
 from deblur_models.study.statistics import (
+    BradleyTerry,
     bradley_terry,
     fit_subjects,
     holm,
@@ -44,7 +45,8 @@ PROTOCOLS = {
         "interval by Student's t over raters. It holds for other raters and these pictures",
         "DMOS": "grade minus that of the hidden reference by the same rater, plus 5; values above 5 are kept",
         "model": "quality by the model of ITU-T P.910 appendix VI (Li et al. 2020), which weighs all raters by their "
-        "consistency and removes their biases, instead of rejecting any",
+        "consistency and removes their biases, instead of rejecting any; here with restricted maximum likelihood, as "
+        "intervals of few raters are too narrow otherwise",
         "screening": "raters whom ITU-R BT.500-15 annex 1, 2.3.1 rejects (kurtosis test) do not count in MOS and DMOS",
         "differences": "between means of raters; p by the paired t-test over raters, corrected for the number of "
         "differences (Holm)",
@@ -95,7 +97,7 @@ def summarize(
     DatasetError
         There are no raters.
     InvalidValueError
-        The difference is not above 0, or not below 0.5 for shares.
+        The difference is outside its range: above 0, up to 4 grades or to a share of 0.5.
     """
     sought = _USUAL_DIFFERENCE[key.design] if difference is None else difference
     most = 0.5 if key.design == "pairs" else 4.0
@@ -107,7 +109,9 @@ def summarize(
         raise DatasetError(f"No file of answers can be counted{f': {reasons}' if reasons else ''}.")
     found = _single(key, raters, screening, sought) if key.design == "single" else _pairs(key, raters, sought)
     answers = _answers(key, raters)
-    alpha = krippendorff_alpha(answers) if len(raters) > 1 else math.nan
+    # Which of a pair is called a and which b means nothing, so each counts both ways round.
+    both_ways = answers if key.design == "single" else np.concatenate([answers, -answers], axis=1)
+    alpha = krippendorff_alpha(both_ways) if len(raters) > 1 else math.nan
     facts = [_facts(rater) for rater in raters]
     for fact, more in zip(facts, found.pop("raters"), strict=True):
         fact |= more
@@ -119,6 +123,7 @@ def summarize(
         "format": FORMAT,
         "study": key.study,
         "design": key.design,
+        "flicker": key.flicker,
         "methods": list(key.methods),
         "difference": sought,
         "raters_given": len(raters),
@@ -164,6 +169,9 @@ def _single(key: StudyKey, raters: Sequence[Rater], screening: bool, sought: flo
     used = scores[~rejected]
     by_rater = _means_over(used, axis=1)  # [R, M]
     mos, half = mean_interval(by_rater)
+    if np.isnan(mos).any():
+        missing = ", ".join(method for method, mean in zip(key.methods, mos, strict=True) if np.isnan(mean))
+        raise DatasetError(f"No rater who is counted has judged {missing}.", fix="Wait for more answers.")
     on_pictures, on_pictures_half = mean_interval(used)  # [C, M]
     differential, differential_half = np.full((2, len(key.methods)), np.nan)
     if key.has_reference:
@@ -292,33 +300,9 @@ def _pairs(key: StudyKey, raters: Sequence[Rater], sought: float) -> dict[str, A
             "pictures_second": int((direct < 0).sum()),
         })  # fmt: skip
     of_pictures = wins.sum(axis=0)  # [C, M, M]
-    notes = []
-    if not fit.has_maximum:
-        groups = [
-            [m for m, g in zip(key.methods, fit.groups, strict=True) if g == group]
-            for group in range(max(fit.groups) + 1)
-        ]
-        groups.sort(key=lambda group: -max(fit.score[key.methods.index(m)] for m in group))
-        order = " > ".join(" = ".join(group) for group in groups)
-        notes.append(
-            f"Scores of highest likelihood do not exist, since some methods won all comparisons with others: {order}. "
-            "Half a win was added to either side of every pair; differences between these groups may be larger than "
-            "shown."
-        )
-    firsts = [
-        one.answer == ("b" if one.swapped else "a")
-        for r in raters
-        for one in r.answers
-        if one.part == "test" and one.answer != "tie"
-    ]
-    ahead = float(np.mean(firsts)) if firsts else math.nan
-    if firsts and abs(ahead - 0.5) > 3 * 0.5 / math.sqrt(len(firsts)):
-        notes.append(
-            f"The first (left) picture was preferred in {100 * ahead:.0f} % of trials: more than chance explains."
-        )
     return {
         "raters_used": len(raters),
-        "first_preferred": _known(ahead),
+        "first_preferred": _known(_first_preferred(raters)[0]),
         "ties": float((answers == 0).sum() / np.isfinite(answers).sum()),
         "scores": {
             method: {"score": float(fit.score[m]), "half_width": _known(half[m]), "won": float(won[m])}
@@ -340,8 +324,40 @@ def _pairs(key: StudyKey, raters: Sequence[Rater], sought: float) -> dict[str, A
         ],
         "differences": _corrected(rows),
         "raters": [{"agreement": _known(value)} for value in _agreement(answers)],
-        "notes": notes,
+        "notes": [*_without_maximum(key.methods, fit), *_habits_of_sides(raters)],
     }
+
+
+def _without_maximum(methods: Sequence[str], fit: BradleyTerry) -> list[str]:
+    """The groups of methods whose scores have no finite distance, the best first."""
+    if fit.has_maximum:
+        return []
+    groups: dict[int, list[int]] = {}
+    for place in np.argsort(-fit.score):
+        groups.setdefault(int(fit.groups[place]), []).append(int(place))
+    order = " > ".join(" = ".join(methods[place] for place in sorted(group)) for group in groups.values())
+    return [
+        f"Scores of highest likelihood do not exist, since some methods won all comparisons with others: {order}. "
+        "Half a win was added to either side of every pair; differences between these groups may be larger than shown."
+    ]
+
+
+def _first_preferred(raters: Sequence[Rater]) -> tuple[float, int]:
+    """How often the picture that is first on the screen was preferred, and of how many answers."""
+    firsts = [
+        one.answer == ("b" if one.swapped else "a")
+        for rater in raters
+        for one in rater.part("test").values()
+        if one.answer != "tie"
+    ]
+    return (float(np.mean(firsts)) if firsts else math.nan), len(firsts)
+
+
+def _habits_of_sides(raters: Sequence[Rater]) -> list[str]:
+    share, count = _first_preferred(raters)
+    if not count or abs(share - 0.5) <= 3 * 0.5 / math.sqrt(count):  # three standard deviations of a fair coin
+        return []
+    return [f"The first (left) picture was preferred in {100 * share:.0f} % of trials: more than chance explains."]
 
 
 def _agreement(answers: Array) -> Array:

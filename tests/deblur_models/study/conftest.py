@@ -1,9 +1,8 @@
-"""Pictures for studies, and files as raters send them back."""
+"""Pictures for studies."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 
 import blursynth as bs
-from deblur_models.study import StudyKey, of_folders
+from deblur_models.study import of_folders
 
-Answers = Callable[..., Path]
+sys.path.insert(0, str(Path(__file__).parent))  # for rater_files.py
 
 
 @pytest.fixture(scope="session")
@@ -36,33 +35,3 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def versions(folders: Path) -> Any:
     return of_folders({"blurred": folders / "blurred", "ours": folders / "ours"}, folders / "sharp")
-
-
-def rater_file(key: StudyKey, seed: int, answer: Callable[[tuple[str, ...], int], Any], **changes: Any) -> dict[str, Any]:
-    """What the page writes; ``answer`` is given what a trial shows, and the picture."""
-    given = [
-        {"trial": name, "part": part, "answer": answer(trial.methods, trial.content), "swapped": False, "ms": 2000 + seed}
-        for part, trials in (
-            ("practice", {name: trial for name, trial in key.trials.items() if trial.practice}),
-            ("test", key.counted),
-            ("repeat", dict(list(key.counted.items())[: key.repeats])),
-        )
-        for name, trial in trials.items()
-    ]
-    conditions = {
-        "diagonal_inches": 24, "distance_cm": 60, "device": "monitor", "light": "dim", "vision": "corrected",
-        "color_vision": "normal", "expert": "no", "age": "30 to 49",
-    }  # fmt: skip
-    screen = {"width": 1920, "height": 1080, "ratio": 1.25, "inner_width": 1500, "inner_height": 800}
-    return {
-        "format": 1, "study": key.study, "seed": seed, "participant": "", "begun": "2024-05-01T10:00:00.000Z",
-        "last_ms": 1714557600000, "session_ms": 90000, "conditions": conditions, "screens": [screen], "answers": given,
-        **changes,
-    }  # fmt: skip
-
-
-def write(folder: Path, content: dict[str, Any], name: str = "") -> Path:
-    path = folder / (name or f"answers-{content['seed']}.json")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path

@@ -133,7 +133,9 @@ def test_the_crop_is_where_versions_differ_most() -> None:
 class TestCrops:
     def make(self, versions: Any, tmp_path: Path, text: str) -> MadeStudy:
         (tmp_path / "crops.csv").write_text(text)
-        return make_study(versions, tmp_path / "study", size_px=32, practice=0, crops=tmp_path / "crops.csv")
+        return make_study(
+            versions, tmp_path / "study", size_px=32, practice=0, crops=tmp_path / "crops.csv", single_file=True
+        )
 
     def test_are_where_they_are_wanted(self, versions: Any, tmp_path: Path) -> None:
         made = self.make(versions, tmp_path, "name,left,top\n<img src=x>&2,40,70\n")
@@ -184,16 +186,18 @@ def test_is_refused_before_anything_is_written(
 def test_folders_that_do_not_fit(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="at least two versions of a picture, got 1"):
         make_study(of_folders({"ours": folders / "ours"}, None), tmp_path / "study")
+    with pytest.raises(InvalidValueError, match="A method is named 'reference', like the sharp pictures"):
+        of_folders({REFERENCE: folders / "ours"}, folders / "sharp")
     with pytest.raises(InvalidValueError, match="is no name for a method"):
         make_study(of_folders({"a\x1b[2J": folders / "ours", "b": folders / "blurred"}, None), tmp_path / "study")
-    with pytest.raises(DatasetError, match="theirs: .* does not exist"):
+    with pytest.raises(DatasetError, match=r"theirs: .* does not exist"):
         of_folders({"theirs": tmp_path / "theirs"}, None)
     bs.write_picture(tmp_path / "other/x.png", np.zeros((3, 20, 20)))
     with pytest.raises(DatasetError, match=r"No picture is in all of the 2 folders \(pictures: ours 6, other 1\)"):
         of_folders({"ours": folders / "ours", "other": tmp_path / "other"}, None)
     for path in (folders / "ours").iterdir():
         bs.write_picture(tmp_path / "small" / path.name, np.zeros((3, 60, 80)))
-    with pytest.raises(PictureError, match="versions differ in size .*ours 160x120, small 80x60"):
+    with pytest.raises(PictureError, match=r"versions differ in size .*ours 160x120, small 80x60"):
         make_study(of_folders({"ours": folders / "ours", "small": tmp_path / "small"}, None), tmp_path / "study")
     same = of_folders({"a": folders / "ours", "b": folders / "ours"}, None)
     with pytest.raises(InvalidValueError, match="all versions are equal"):

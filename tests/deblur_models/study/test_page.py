@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ def opened(browser: Any) -> Iterator[Any]:
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.on("console", lambda line: page.problems.append(line.text))
-        page.on("request", lambda asked: asked.url.startswith(("file:", "data:", "blob:")) or page.problems.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: asked.url.startswith(("file:", "data:", "blob:")) or page.problems.append(asked.url),
+        )
         page.goto(path.as_uri() + fragment)
         return page
 
@@ -227,7 +231,7 @@ def test_orders(opened: Any, single: MadeStudy, pairs: MadeStudy) -> None:
         assert [trial["part"] for trial in order[:2]] == ["practice", "practice"]
         assert sorted(t["id"] for t in counted if t["part"] == "test") == sorted(single.key.counted)
         row = [pictures[trial["id"]] for trial in counted]
-        assert all(first != second for first, second in zip(row, row[1:], strict=False))
+        assert all(first != second for first, second in pairwise(row))
         places = {trial["id"]: place for place, trial in enumerate(counted) if trial["part"] == "test"}
         again = [(trial["id"], place) for place, trial in enumerate(counted) if trial["part"] == "repeat"]
         assert len(again) == repeats
@@ -274,7 +278,9 @@ def test_a_session_ends_with_a_break(opened: Any, single: MadeStudy) -> None:
     assert page.locator("#trial").is_visible()
 
 
-def test_an_unfinished_file_is_continued_elsewhere(opened: Any, single: MadeStudy, pairs: MadeStudy, tmp_path: Path) -> None:
+def test_an_unfinished_file_is_continued_elsewhere(
+    opened: Any, single: MadeStudy, pairs: MadeStudy, tmp_path: Path
+) -> None:
     page = opened(single.page)
     begin(page)
     for _ in range(2):

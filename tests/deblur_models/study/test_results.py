@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rater_files import rater_file, write
 from scipy import stats
 from typer.testing import CliRunner, Result
 
@@ -19,7 +20,6 @@ from blursynth.errors import DatasetError, InvalidValueError
 from deblur_models.cli import app as cli
 from deblur_models.study import REFERENCE, MadeStudy, make_study, read_key, read_rater, read_raters, summarize
 from deblur_models.study.answers import Rater, answer_files
-from tests.deblur_models.study.conftest import rater_file, write
 
 METHODS = (REFERENCE, "blurred", "ours")
 TRUTH = {REFERENCE: 4.4, "blurred": 1.8, "ours": 3.3}
@@ -27,12 +27,14 @@ TRUTH = {REFERENCE: 4.4, "blurred": 1.8, "ours": 3.3}
 
 @pytest.fixture(scope="module")
 def single(versions: Any, tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
-    return make_study(versions, tmp_path_factory.mktemp("single") / "s", size_px=24, practice=2)
+    return make_study(versions, tmp_path_factory.mktemp("single") / "s", size_px=24, practice=2, single_file=True)
 
 
 @pytest.fixture(scope="module")
 def pairs(versions: Any, tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
-    return make_study(versions, tmp_path_factory.mktemp("pairs") / "s", size_px=24, design="pairs", ties=True)
+    return make_study(
+        versions, tmp_path_factory.mktemp("pairs") / "s", size_px=24, design="pairs", ties=True, single_file=True
+    )
 
 
 def grader(seed: int, bias: float = 0.0, noise: float = 0.7) -> Any:
@@ -74,7 +76,9 @@ class TestSingle:
             assert sum(line["grades"]) == 9 * 5
             assert line["model"] == pytest.approx(TRUTH[method], abs=0.4)
         assert found["scores"]["ours"]["dmos"] == pytest.approx(change[:, 2].mean())
-        assert found["scores"]["ours"]["dmos_half_width"] == pytest.approx(stats.t.ppf(0.975, 8) * stats.sem(change[:, 2]))
+        assert found["scores"]["ours"]["dmos_half_width"] == pytest.approx(
+            stats.t.ppf(0.975, 8) * stats.sem(change[:, 2])
+        )
         assert found["scores"][REFERENCE]["dmos"] is None
         difference = next(row for row in found["differences"] if row["first"] == "blurred")
         assert difference["difference"] == pytest.approx((of_raters[:, 1] - of_raters[:, 2]).mean())
@@ -156,6 +160,10 @@ class TestPairs:
         assert row["share"] == pytest.approx(np.mean(won))
         assert row["significant"]
         assert found["ties"] == pytest.approx(0.1, abs=0.04)
+        renamed = [{**f, "answers": [{**a, "answer": {"a": "b", "b": "a", "tie": "tie"}[a["answer"]]}
+                                     if int(a["trial"], 16) % 2 else a for a in f["answers"]]} for f in files]  # fmt: skip
+        other = summarize(pairs.key, raters_of(pairs, renamed))["reliability"]["alpha"]
+        assert other == pytest.approx(found["reliability"]["alpha"]), "which of two is called a means nothing"
 
     def test_a_method_that_never_lost_is_said_so(self, pairs: MadeStudy) -> None:
         def choose(methods: tuple[str, ...], content: int) -> str:
@@ -274,6 +282,9 @@ class TestLeftOut:
         found = summarize(single.key, raters)
         assert found["answers"] == 25
         assert sum(found["scores"]["ours"]["grades"]) < 10
+        raters[0] = raters[0].replace(answers=raters[0].answers[:3])
+        with pytest.raises(DatasetError, match="No rater who is counted has judged"):
+            summarize(single.key, raters[:1])
 
 
 @pytest.mark.parametrize(

@@ -59,20 +59,19 @@ class TestMean:
 class TestScreening:
     def literally(self, scores: NDArray[np.float64]) -> list[bool]:
         """The text of BT.500-15 A1-2.3.1, loop by loop."""
+        limits = []
+        for item in scores.T:
+            known = item[~np.isnan(item)]
+            mean, deviation = known.mean(), known.std(ddof=1)
+            factor = 2.0 if 2 <= stats.kurtosis(known, fisher=False) <= 4 else math.sqrt(20)
+            limits.append((mean - factor * deviation, mean + factor * deviation))
         rejected = []
         for rater in scores:
             above = below = answers = 0
-            for item, score in zip(scores.T, rater, strict=True):
-                if math.isnan(score):
-                    continue
-                known = item[~np.isnan(item)]
-                answers += 1
-                deviation = known.std(ddof=1)
-                if deviation == 0:
-                    continue
-                factor = 2.0 if 2 <= stats.kurtosis(known, fisher=False) <= 4 else math.sqrt(20)
-                above += score >= known.mean() + factor * deviation
-                below += score <= known.mean() - factor * deviation
+            for (low, high), score in zip(limits, rater, strict=True):
+                answers += not math.isnan(score)
+                above += score >= high
+                below += score <= low
             far = above + below
             rejected.append(far / answers > 0.05 and abs(above - below) / far < 0.3)
         return rejected
