@@ -101,6 +101,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "restore": {"checkpoints", "data", "networks"},  # of data the picture files that come back as they were
     "export": {"checkpoints", "networks", "restore"},
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
+    "study": {"data", "evaluate"},  # pictures by name; the report's form, and its pictures
 }
 COMPANION_ALLOWED["api"] = {*COMPANION_ALLOWED}
 COMPANION_ALLOWED["cli"] = {*COMPANION_ALLOWED}
@@ -112,7 +113,8 @@ COMPANION_ONLY_IN = {
     "safetensors": ("checkpoints",),
     "tensorboard": ("train/run_directory.py",),
     "cv2": ("data/picture_file.py", "metrics/registration.py", "export"),  # ECC, as in RealBlur's own script; its DNN
-    "PIL": ("data/picture_file.py", "evaluate", "train/validation.py"),  # the last for lettering
+    # PNG without metadata; lettering
+    "PIL": ("data/picture_file.py", "evaluate", "study/make.py", "train/validation.py"),
     "typer": ("cli",),
     "rich": ("cli",),
     "torchmetrics": (),  # what the tests hold the metrics against

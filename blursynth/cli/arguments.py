@@ -264,6 +264,7 @@ _OPTIONS = {
     "min_source_px": "--min-source",
     "depth_root": "--depth",
     "labels_root": "--labels",
+    "session_minutes": "--session",
 }
 _OF_DEPTH_FORMAT = {"meters_per_code", "codes_per_px", "infinity_m", "key", "fill", "resample"}
 

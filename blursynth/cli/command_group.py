@@ -67,7 +67,7 @@ class Commands(TyperGroup):
             if debug:
                 raise
             command = self.commands.get(ctx.invoked_subcommand)
-            options = {name for parameter in command.params for name in parameter.opts} if command else set()
+            options = _options(command) if command else set()
             complain(error.text(lambda argument: option(argument, options)))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
@@ -117,6 +117,12 @@ class Commands(TyperGroup):
                 logger.removeHandler(handler)
                 logger.setLevel(level)
             warnings.showwarning = before[1]
+
+
+def _options(command: Any) -> set[str]:
+    """The options of a command, or of all commands of a group."""
+    inner = getattr(command, "commands", {}).values()
+    return {name for parameter in command.params for name in parameter.opts}.union(*map(_options, inner))
 
 
 def _stop_writing() -> None:

@@ -8,7 +8,19 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.command_group import SETTINGS, Commands
-from deblur_models.cli import apply, evaluate, export, fields, import_, losses, methods, networks, protocols, train
+from deblur_models.cli import (
+    apply,
+    evaluate,
+    export,
+    fields,
+    import_,
+    losses,
+    methods,
+    networks,
+    protocols,
+    study,
+    train,
+)
 
 __all__ = ["app"]
 
@@ -63,3 +75,4 @@ for module in (train, evaluate, apply, export, fields, networks, losses, methods
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command
     )
+app.add_typer(study.app, name="study")

@@ -9,14 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from blursynth.records.text import printable
 from deblur_models.data.picture_file import write_whole
 from deblur_models.evaluate.evaluation import Evaluation
+from deblur_models.evaluate.report.page import page, section, table
 from deblur_models.evaluate.statistics import BASELINE
 from deblur_models.evaluate.store import restored_stem
 
@@ -61,22 +59,17 @@ def write_report(evaluation: Evaluation) -> Path:
     count = f"{data['measured']:,} of {data['pairs']:,}" if data["measured"] < data["pairs"] else f"{data['pairs']:,}"
     restorers = len(summary["overall"]) - 1
     sections = [
-        _section("All pictures", _overall(summary), _reading(summary)),
-        _section("Blurred against restored", _plots(evaluation), _NOTES["plot"]),
-        *(_section(title, _groups(summary, key), _NOTES[key]) for key, title in _TITLES.items()),
-        _section("Pictures", _pairs(evaluation), _NOTES["pairs"]),
-        _section("Cost of networks", _cost(summary)),
-        _section("Skipped", _failed(summary)),
-        _section("Protocols", _protocols(summary)),
+        section("All pictures", _overall(summary), _reading(summary)),
+        section("Blurred against restored", _plots(evaluation), _NOTES["plot"]),
+        *(section(title, _groups(summary, key), _NOTES[key]) for key, title in _TITLES.items()),
+        section("Pictures", _pairs(evaluation), _NOTES["pairs"]),
+        section("Cost of networks", _cost(summary)),
+        section("Skipped", _failed(summary)),
+        section("Protocols", _protocols(summary)),
     ]
-    page = Template((files("deblur_models.evaluate.report") / "report.html").read_text("utf-8")).substitute(
-        title=escape(f"Deblurring report: {data['name']}"),
-        subtitle=escape(f"{count} pairs, {restorers} restorer{'' if restorers == 1 else 's'} and no restoration"),
-        body="\n".join(section for section in sections if section),
-    )
+    subtitle = f"{count} pairs, {restorers} restorer{'' if restorers == 1 else 's'} and no restoration"
     path = evaluation.folder / "index.html"
-    # File names may contain marks that change the direction of all following text, or bytes that are not UTF-8.
-    write_whole(path, printable(page, lines=True).encode())
+    write_whole(path, page(f"Deblurring report: {data['name']}", subtitle, sections))
     return path
 
 
@@ -111,24 +104,6 @@ def gain_text(gain: Mapping[str, Any] | None) -> str:
     return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
 
 
-def _section(title: str, content: str, note: str = "") -> str:
-    if not content:
-        return ""
-    text = f'<p class="faint">{escape(note)}</p>' if note else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{text}\n{content}\n</section>"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML already."""
-    top = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    body = "\n".join(
-        f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        for first, *cells in rows
-    )
-    inner = f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>"
-    return f'<div class="scroll" tabindex="0"><table>\n{inner}</table></div>'
-
-
 def _reading(summary: Mapping[str, Any]) -> str:
     lower = [word(n) for n, better in summary["better"].items() if better == "lower"]
     text = "Higher is better" + (f", except for {', '.join(lower)}" if lower else "")
@@ -157,7 +132,7 @@ def _overall(summary: Mapping[str, Any]) -> str:
         cells.append("–" if harm is None else f"{number('psnr', harm['mean'])} {least}")
         cells.append("–" if restorer == BASELINE or line["seconds"] is None else f"{line['seconds']:.3g}")
         rows.append(cells)
-    return _table(first, rows)
+    return table(first, rows)
 
 
 def _mean(summary: Mapping[str, Any], restorer: str, name: str, full: int) -> str:
@@ -216,7 +191,7 @@ def _groups(summary: Mapping[str, Any], key: str) -> str:
                     text += f" <small>of {line['pictures']}</small>"
             cells.append(text)
         rows.append(cells)
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 @dataclass(frozen=True)
@@ -396,13 +371,13 @@ def _cost(summary: Mapping[str, Any]) -> str:
             f"{speed['pictures_per_second']:.3g}", f"{memory / 1e6:.3g}",
             escape(f"{speed['device']}{threads}, {speed['precision']}"),
         ])  # fmt: skip
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _failed(summary: Mapping[str, Any]) -> str:
     """Pairs that could not be read."""
     rows = [[escape(pair["name"]), escape(pair["why"])] for pair in summary.get("failed", ())]
-    return _table(["pair", "reason"], rows) if rows else ""
+    return table(["pair", "reason"], rows) if rows else ""
 
 
 def _protocols(summary: Mapping[str, Any]) -> str:
