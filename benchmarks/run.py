@@ -40,6 +40,8 @@ PARTS = (
     "scale",
     "real_data",
     "recipe_motion",
+    "detection",
+    "prefilter",
 )
 LONG_PARTS = ("training", "training_value", "training_ablation", "fit")  # long: only when they are named
 

@@ -112,7 +112,12 @@ COMPANION_ONLY_IN = {
     "skimage": ("classical", "data/bundled.py", "metrics/niqe_parameters.py"),
     "safetensors": ("checkpoints",),
     "tensorboard": ("train/run_directory.py",),
-    "cv2": ("data/picture_file.py", "metrics/registration.py", "export"),  # ECC, as in RealBlur's own script; its DNN
+    "cv2": (
+        "data/picture_file.py",
+        "metrics/registration.py",  # ECC, as in RealBlur's own script
+        "export",  # its DNN
+        "evaluate/detection/onnx_detector.py",  # resizing and suppression, as in the detectors' own scripts
+    ),
     # PNG without metadata; lettering
     "PIL": ("data/picture_file.py", "evaluate", "study/make.py", "train/validation.py"),
     "typer": ("cli",),

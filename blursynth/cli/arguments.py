@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 import tomllib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -181,6 +183,47 @@ def parse_value(text: str) -> Any:
     raise InvalidValueError(
         f"{text!r} is not a value.", fix='Write it as in TOML: 20, 1.5, true, "text", {uniform=[1,2]}.'
     )
+
+
+def imported(name: str) -> Any:
+    """The object that ``module:name`` names; modules are looked for in the current folder, too.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such module, it cannot be imported, or it has no such name.
+    """
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise InvalidValueError(f"{name!r} must be MODULE:NAME.", fix="For example mymodule:blur.")
+    if module.endswith(".py") or "/" in module:
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise InvalidValueError(
+            f"{module} is a file, and a module is needed.", fix=f"Write {dotted}:{path}, as Python imports it."
+        )
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}.")
+        if missing:
+            raise InvalidValueError(
+                f"There is no module {module!r}, neither in this folder nor installed.",
+                fix="Run the command in the folder of the module.",
+            ) from None
+        raise InvalidValueError(
+            f"{module} cannot be imported: {type(error).__name__}: {error}.",
+            fix=f'python -c "import {module}" shows where.',
+        ) from None
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise InvalidValueError(
+                f"{module} has no {path!r}.", fix="Name something that the module defines."
+            ) from None
+    return found
 
 
 _EXAMPLES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -183,52 +182,19 @@ def _function(
             f"--set changes fields of kinds, and {name} is a function.",
             fix="Name a function without further arguments, such as a functools.partial.",
         )
-    function = _named(name)
+    function = arguments.imported(name)
     if isinstance(function, type) or not callable(function):
         what = "a class" if isinstance(function, type) else f"no function but a value of type {type(function).__name__}"
         raise InvalidValueError(f"{name} is {what}.", fix="Name a function, or an instance that can be called.")
     if adapter is None:
         return function, Adapter(**given)
-    known = _named(adapter)
+    known = arguments.imported(adapter)
     if not isinstance(known, Adapter):
         raise InvalidValueError(
             f"--adapter {adapter} is no Adapter but a value of type {type(known).__name__}.",
             fix="Write ADAPTER = blursynth.testing.Adapter(...) in the module.",
         )
     return function, known.replace(**given)
-
-
-def _named(name: str) -> Any:
-    """The object that ``module:name`` names; modules are looked for in the current folder, too."""
-    module, _, path = name.partition(":")
-    if not module or not path:
-        raise InvalidValueError(f"{name!r} must be MODULE:NAME.", fix="For example mymodule:blur.")
-    if module.endswith(".py") or "/" in module:
-        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
-        raise InvalidValueError(
-            f"{module} is a file, and a module is needed.", fix=f"Write {dotted}:{path}, as Python imports it."
-        )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = importlib.import_module(module)
-    except (Exception, SystemExit) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}.")
-        if missing:
-            raise InvalidValueError(
-                f"There is no module {module!r}, neither in this folder nor installed.",
-                fix="Run the command in the folder of the module.",
-            ) from None
-        raise InvalidValueError(
-            f"{module} cannot be imported: {type(error).__name__}: {error}.",
-            fix=f'python -c "import {module}" shows where.',
-        ) from None
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise InvalidValueError(f"{module} has no {path!r}.", fix="Name a function of the module.") from None
-    return found
 
 
 def _kind(

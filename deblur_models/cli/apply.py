@@ -1,8 +1,9 @@
-"""``deblur apply``: restore pictures of any size with a network or a classical method."""
+"""``deblur apply``: restore pictures of any size with a network, a classical method, or one after the other."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from deblur_models.cli import restorer_options as options
 from deblur_models.cli.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from deblur_models.restore.network_restorer import NetworkRestorer
     from deblur_models.restore.restorer import Restorer
 
 EPILOG = """\b
@@ -26,9 +26,10 @@ Examples:
   deblur apply photos/ 'more/*.png' --network nafnet.safetensors --out restored/ --ensemble
   deblur apply big.tif --network run/ --out restored/ --tile 1024 --device cuda --precision bf16
   deblur apply blurred.png --method richardson_lucy --kernel kernel.npy --out restored/
+  deblur apply blurred.png --pipeline wiener+photographs --kernel kernel.npy --out restored/
 
-Without --network and --method, the network that ships is used (deblur networks photographs). Without --out, pictures
-are written next to their originals as NAME-deblurred.
+Without --network, --method and --pipeline, the network that ships is used (deblur networks photographs). Without
+--out, pictures are written next to their originals as NAME-deblurred.
 
 Orientation, transparency, 16 bits, EXIF tags and color profiles are preserved; formats that cannot be written become
 PNG. Pictures that cannot be read are skipped with a message, the others are restored, and the exit code is 1.
@@ -67,12 +68,16 @@ def command(
             show_default=False,
         ),
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option("--pipeline", metavar="STEP+STEP", help=options.PIPELINE_HELP, show_default=False),
+    ] = None,
     kernel: Annotated[
         Path | None,
         typer.Option(
             "--kernel",
             metavar="FILE",
-            help="Kernel (PSF) for --method: .npy, .csv, .mat or a picture. The blurred picture is the sharp one "
+            help="Kernel (PSF) for methods: .npy, .csv, .mat or a picture. The blurred picture is the sharp one "
             "convolved with it.",
             show_default=False,
         ),
@@ -125,17 +130,23 @@ def command(
     from deblur_models.checkpoints import shipped
 
     chosen = False
-    if network is None and method is None and shipped.DEFAULT in shipped.shipped_names():
+    if network is None and method is None and pipeline is None and shipped.DEFAULT in shipped.shipped_names():
         network, chosen = shipped.DEFAULT, True
-    if (network is None) == (method is None):
+    given = {"--network": network, "--method": method, "--pipeline": pipeline}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) != 1:
         raise InvalidValueError(
-            f"Give one of --network and --method, got {'neither' if network is None else 'both'}.",
-            why="No network ships with this installation." if network is None else "",
-            fix="For example: deblur apply photo.jpg --network run/ --out restored/",
+            f"Give one of --network, --method and --pipeline, got {' and '.join(named) or 'none'}.",
+            why="" if named else "No network ships with this installation.",
+            fix="For a method followed by a network: --pipeline wiener+run/."
+            if named
+            else "For example: deblur apply photo.jpg --network run/ --out restored/",
         )
-    if kernel is not None and method is None:
+    if kernel is not None and named == ["--network"]:
         raise InvalidValueError(
-            "--kernel requires --method.", why="A network estimates the blur itself.", fix="Leave --kernel out."
+            "--kernel requires --method or --pipeline.",
+            why="A network estimates the blur itself.",
+            fix="Leave --kernel out.",
         )
     if turn_kernel and kernel is None:
         raise InvalidValueError("--turn-kernel requires --kernel.", fix="Leave it out.")
@@ -143,40 +154,45 @@ def command(
         raise InvalidValueError(f"--out {out}: is a file, not a folder.", fix="Choose another place.")
     if suffix is not None and any(sign in suffix for sign in "/\\"):
         raise InvalidValueError(f"--suffix {suffix!r} must be part of a file name, without slashes.")
+    from deblur_models.restore import NetworkRestorer, Pipeline
     from deblur_models.restore.files import BESIDE, plan_files, restore_files
 
     if suffix is None:
         suffix = BESIDE if out is None else ""
     planned = plan_files(pictures, out, suffix)
     kernels = None
-    tiled: NetworkRestorer | None = None
+    load = partial(
+        options.load_restorer,
+        tile=tile,
+        overlap=overlap,
+        ensemble=ensemble,
+        device=device,
+        precision=precision,
+        local_px=local_px,
+        padding=padding,
+        providers=provider,
+    )
     restorer: Restorer
     if network is not None:
-        restorer = tiled = options.load_restorer(
-            network,
-            tile=tile,
-            overlap=overlap,
-            ensemble=ensemble,
-            device=device,
-            precision=precision,
-            local_px=local_px,
-            padding=padding,
-            providers=provider,
-        )
-    else:
-        assert method is not None  # one of the two was asked for above
+        restorer = load(network)
+    elif method is not None:
         restorer = options.method_restorer(method)
-        if restorer.needs_kernel and kernel is None:
-            raise InvalidValueError(
-                f"--method {restorer.name} needs the kernel: --kernel FILE.",
-                why="It inverts a known blur.",
-            )
-        if kernel is not None and restorer.needs_kernel:
-            from deblur_models.classical import read_kernel
+    else:
+        assert pipeline is not None  # one of them was asked for above
+        restorer = options.pipeline_restorer(pipeline, load)
+    if restorer.needs_kernel and kernel is None:
+        raise InvalidValueError(
+            f"{named[0]} {restorer.name} needs the kernel: --kernel FILE.",
+            why="It inverts a known blur.",
+        )
+    if kernel is not None and restorer.needs_kernel:
+        from deblur_models.classical import read_kernel
 
-            kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
-        elif kernel is not None:
-            raise InvalidValueError(f"--kernel: {restorer.name} does not use a kernel.", fix="Leave --kernel out.")
+        kernels = read_kernel(kernel, turn_180=turn_kernel)[None]
+    elif kernel is not None:
+        raise InvalidValueError(f"--kernel: {restorer.name} does not use a kernel.", fix="Leave --kernel out.")
+    tiled = [step for step in (restorer.steps if isinstance(restorer, Pipeline) else (restorer,))
+             if isinstance(step, NetworkRestorer)]  # fmt: skip
     if chosen:
         console.echo(f"network: {network}, which ships with deblur_models (about it: deblur networks {network})")
     if out is not None:
@@ -188,8 +204,8 @@ def command(
 
         def begins(number: int, picture: Path) -> None:
             update(completed=number, description=printable(picture.name))
-            if tiled is not None:
-                tiled.on_tiles = lambda done, total: update(completed=number + done / total)
+            if tiled:
+                tiled[-1].on_tiles = lambda done, total: update(completed=number + done / total)
 
         done = restore_files(planned.jobs, restorer, kernels, strength=strength, overwrite=force, on_file=begins)
     made, failed = len(done.restored), [*planned.left_out, *done.failed]
@@ -199,7 +215,7 @@ def command(
     beside = f", each next to its original as NAME{suffix}" if out is None and made > 1 else ""
     console.echo(f"{place}{console.plural(made, 'picture')} restored by {restorer.name}{how}{beside}")
     for one in done.restored:
-        if one.looks_sharp and tiled is not None:
+        if one.looks_sharp and network is not None:
             changed = (
                 "not changed at all" if math.isinf(one.changed_db) else f"changed by {one.changed_db:.0f} dB (PSNR)"
             )

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,8 @@ Examples:
   deblur evaluate blurred/ --sharp sharp/ --network run/ --out report/ --align 5
   deblur evaluate koehler/blurred/ --references koehler/sharp/ --network run/ --out report/
   deblur evaluate /data/RealBlur --protocol realblur-j --network run/ --out report/
+  deblur evaluate pairs/ --network run/ --method wiener --pipeline wiener+run/ --out report/
+  deblur evaluate pairs/ --network run/ --out report/ --detector yolox_nano.onnx
 
 DATA is a blursynth data set, or a folder with blurred and sharp photographs. REPORT receives index.html, summary.json,
 one line per picture in results/ and one per blur in pairs.jsonl. Running the same command again resumes where it
@@ -57,6 +60,15 @@ def command(
             "--method",
             metavar="KIND[:FIELD=VALUE,...]",
             help="A classical method, such as wiener or richardson_lucy:iterations=30; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pipeline",
+            metavar="STEP+STEP",
+            help=f"{options.PIPELINE_HELP} May be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -127,6 +139,34 @@ def command(
             show_default=False,
         ),
     ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector",
+            metavar="FILE|KIND[:FIELD=VALUE,...]",
+            help="Also measure how well objects are found: an .onnx file of YOLOX or Ultralytics, "
+            "yolox:model=FILE,nms_iou=0.45, or mymodule:MyDetector:FIELD=VALUE for a detector of your own.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="The objects that --detector should find, in COCO's format (instances_*.json). Default: what it finds "
+            "in the sharp pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    detector_score: Annotated[
+        float,
+        typer.Option(
+            "--detector-score",
+            metavar="S",
+            help="Score from which a detection counts for precision, recall and F1, and as truth without --labels.",
+        ),
+    ] = 0.5,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", help="Use only N pairs, evenly spread over DATA.", show_default=False),
@@ -157,9 +197,9 @@ def command(
     The unrestored pictures are measured too, for comparison.
     """
     keep_freed_memory()
-    if not network and not method:
+    if not network and not method and not pipeline:
         raise InvalidValueError(
-            "Give at least one --network or --method.",
+            "Give at least one --network, --method or --pipeline.",
             fix="For example: deblur evaluate pairs/ --network run/ --out report/",
         )
     if out.exists() and not out.is_dir():
@@ -171,6 +211,8 @@ def command(
             raise InvalidValueError(f"{option} must be >= {least}, got {value}.")
     cost_px = parse_size(cost_size)
     given = {"--sharp": sharp, "--references": references, "--align": align}
+    if labels is not None and detector is None:
+        raise InvalidValueError("--labels requires --detector.", fix="Leave it out.")
     if protocol is not None and (more := [option for option, value in given.items() if value is not None]):
         raise InvalidValueError(f"{more[0]} cannot be combined with --protocol.", why="The protocol decides on it.")
     from deblur_models.data import open_pairs
@@ -183,35 +225,35 @@ def command(
         pairs, several = open_references(data, references, sharp)
     else:
         pairs, several = open_pairs(data, sharp), None
+    load = partial(
+        options.load_restorer,
+        tile=tile,
+        overlap=overlap,
+        ensemble=ensemble,
+        device=device,
+        precision=precision,
+        local_px=local_px,
+        padding=padding,
+        providers=provider,
+    )
     restorers = [
-        *(
-            options.load_restorer(
-                text,
-                tile=tile,
-                overlap=overlap,
-                ensemble=ensemble,
-                device=device,
-                precision=precision,
-                local_px=local_px,
-                padding=padding,
-                providers=provider,
-            )
-            for text in network or ()
-        ),
-        *(options.method_restorer(text) for text in method or ()),
+        *map(load, network or ()),
+        *map(options.method_restorer, method or ()),
+        *(options.pipeline_restorer(text, load) for text in pipeline or ()),
     ]
     options.different_names([r.name for r in restorers])
     if turn_kernels and kernels is None:
         raise InvalidValueError("--turn-kernels requires --kernels.", fix="Leave it out.")
     known = kernels_of_files(kernels, pairs, turn_180=turn_kernels) if kernels is not None else None
     chosen, left_out = choose_metrics(metrics, pairs, align, metric or (), public)
+    task = None if detector is None else options.detection_task(detector, labels, detector_score)
 
     with _progress() as show:
         try:
             found = evaluate(
                 pairs, restorers, out, metrics=chosen, references=several, kernels=known, limit=limit, harm=harm,
                 pictures=pictures, cost_px=cost_px, force=force, left_out=left_out, on_picture=show,
-                kernels_about="given, turned" if turn_kernels else "given",
+                kernels_about="given, turned" if turn_kernels else "given", detection=task,
             )  # fmt: skip
         except KeyboardInterrupt:
             console.echo(f"stopped: measurements so far are kept in {out}; the same command resumes.", err=True)
@@ -336,8 +378,45 @@ def show_summary(summary: dict[str, Any]) -> None:
                 for group in groups
             ]
             console.table(columns, cells, right=columns[1:])
+    if "detection" in summary:
+        show_detection(summary["detection"])
     for name, why in summary["left_out"].items():
         console.echo(f"not measured: {name} ({why.rstrip('.')})")
+
+
+def show_detection(found: dict[str, Any]) -> None:
+    """The tables of detected objects on the terminal."""
+    from deblur_models.evaluate.report import gain_text, interval_text, percent, percent_points
+    from deblur_models.evaluate.statistics import BASELINE
+
+    about = found["about"]
+    truth = "the labels" if about["labels"] else f"what it finds in sharp ones (score {about['min_score']:g} or more)"
+    objects, pictures = (console.plural(found[key], key.removesuffix("s")) for key in ("objects", "pictures"))
+    console.echo(f"\nDetection in %, compared with {truth}: {objects} in {pictures}")
+    heads = ["restorer", "precision", "recall", "F1", "gain", "95 %", "mAP .5", "mAP .5:.95", "gain", "95 %"]
+    rows = []
+    for name, line in found["overall"].items():
+        gains = [percent_points(line.get(key)) for key in ("gain_f1", "gain_map")]
+        f1, ap = ((gain_text(gain), interval_text(gain) if gain else "–") for gain in gains)
+        rows.append((
+            name, *(percent(line[key]) for key in ("precision", "recall", "f1")), *f1,
+            *(percent(line[key]) for key in ("map_50", "map")), *ap,
+        ))  # fmt: skip
+    console.table(heads, rows, right=heads[1:])
+    for key, title in (("severity", "severity of the blur"), ("kind", "kind of blur")):
+        if groups := found["groups"][key]:
+            console.echo(f"\nF1 in %, and its gain, by {title}")
+            names = list(found["overall"])
+            cells = [
+                (group["group"], group["pictures"], group["objects"], *(
+                    percent(line["f1"])
+                    + (f" {gain_text(percent_points(line.get('gain_f1')))}" if name != BASELINE else "")
+                    for name, line in group["restorers"].items()
+                ))
+                for group in groups
+            ]  # fmt: skip
+            columns = ["", "pictures", "objects", *names]
+            console.table(columns, cells, right=columns[1:])
 
 
 @contextmanager

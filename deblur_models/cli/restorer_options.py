@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from blursynth.cli import console
-from blursynth.cli.arguments import parse_value
+from blursynth.cli.arguments import imported, parse_value
 from blursynth.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from deblur_models.evaluate import DetectionTask
     from deblur_models.restore.network_restorer import NetworkRestorer
     from deblur_models.restore.restorer import Restorer
 
 __all__ = [
+    "PIPELINE_HELP",
     "Device",
     "Ensemble",
     "LocalPx",
@@ -28,9 +30,11 @@ __all__ = [
     "Precision",
     "Providers",
     "TurnKernels",
+    "detection_task",
     "live_bar",
     "load_restorer",
     "method_restorer",
+    "pipeline_restorer",
     "split_name",
 ]
 
@@ -71,6 +75,11 @@ LocalPx = Annotated[
         show_default=False,
     ),
 ]
+
+PIPELINE_HELP = (
+    "Restorers one after the other, as for --method and --network: wiener+run/, or richardson_lucy:iterations=10+"
+    "photographs. A network gets what the method before it gives."
+)
 
 Padding = Annotated[
     str,
@@ -168,6 +177,43 @@ def method_restorer(text: str) -> Restorer:
     method = make_classical({"kind": kind, **values})
     method.check_ready()
     return method
+
+
+def pipeline_restorer(text: str, load: Callable[[str], Restorer]) -> Restorer:
+    """``STEP+STEP``: methods as for ``--method``, and networks as for ``--network``, which ``load`` reads."""
+    from deblur_models.classical import ALL
+    from deblur_models.restore.pipeline import Pipeline
+
+    steps = [step.strip() for step in text.split("+")]
+    if len(steps) < 2 or not all(steps):
+        raise InvalidValueError(
+            f"--pipeline must be STEP+STEP, got {text!r}.", fix="For example wiener+run/: a method, then a network."
+        )
+    kinds = {kind.kind for kind in ALL}
+    return Pipeline([method_restorer(step) if step.partition(":")[0] in kinds else load(step) for step in steps])
+
+
+def detection_task(text: str, labels: Path | None, min_score: float) -> DetectionTask:
+    """The task of ``--detector FILE.onnx``, ``KIND:FIELD=VALUE,...`` or ``MODULE:CLASS:FIELD=VALUE,...``."""
+    from deblur_models.evaluate.detection import CocoLabels, DetectionTask, Detector, make_detector, open_detector
+
+    module, _, rest = text.partition(":")
+    name, _, settings = rest.partition(":")
+    detector: Detector
+    if text.lower().endswith(".onnx") and "=" not in text:
+        detector = open_detector(text)
+    elif name.isidentifier():
+        kind = imported(f"{module}:{name}")
+        if not isinstance(kind, type) or not issubclass(kind, Detector):
+            raise InvalidValueError(
+                f"--detector {text}: {module}:{name} is no detector.",
+                fix="Derive a class from deblur_models.evaluate.detection.Detector.",
+            )
+        detector = kind(**kind_and_values(f"{name}:{settings}", "--detector")[1])
+    else:
+        kind_name, values = kind_and_values(text, "--detector")
+        detector = make_detector({"kind": kind_name, **values})
+    return DetectionTask(detector, None if labels is None else CocoLabels(labels, detector.class_names), min_score)
 
 
 def kind_and_values(text: str, option: str) -> tuple[str, dict[str, Any]]:

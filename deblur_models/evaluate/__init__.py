@@ -1,7 +1,8 @@
 """Evaluation of restorers: ``evaluation`` (the run), ``statistics`` (means, gains, their intervals), ``store``
 (stored results), ``report`` (the page), ``speed``; ``kernels``, ``references``, ``usable_metrics`` (the inputs);
-``protocols`` (public test sets), ``layouts`` (where their pictures lie)."""
+``protocols`` (public test sets), ``layouts`` (where their pictures lie); ``detection`` (by detectors)."""
 
+from deblur_models.evaluate.detection import DetectionTask, open_detector
 from deblur_models.evaluate.evaluation import Evaluation, evaluate
 from deblur_models.evaluate.kernels import kernel_of_draw, kernels_of_files
 from deblur_models.evaluate.protocols import PROTOCOLS, Protocol, find_protocol
@@ -15,6 +16,7 @@ from deblur_models.evaluate.usable_metrics import DEFAULT_METRICS, aligned_metri
 __all__ = [
     "DEFAULT_METRICS",
     "PROTOCOLS",
+    "DetectionTask",
     "Evaluation",
     "PairFacts",
     "Protocol",
@@ -26,6 +28,7 @@ __all__ = [
     "kernels_of_files",
     "measure_speed",
     "network_cost",
+    "open_detector",
     "open_references",
     "pair_facts",
     "peak_bytes",

@@ -29,11 +29,12 @@ from deblur_models.classical import turned_fits_better
 from deblur_models.data.collate import values_of
 from deblur_models.data.pair_set import FolderPairs, PairSample, PairSet, StoredPairs
 from deblur_models.data.picture_file import write_whole
+from deblur_models.evaluate.detection import DetectionTask
 from deblur_models.evaluate.kernels import Kernels, kernel_of_draw
 from deblur_models.evaluate.references import References
 from deblur_models.evaluate.severity import PairFacts, pair_facts
 from deblur_models.evaluate.speed import measure_speed, network_cost
-from deblur_models.evaluate.statistics import BASELINE, summarize
+from deblur_models.evaluate.statistics import BASELINE, by_kind, by_severity, summarize
 from deblur_models.evaluate.store import Store, claim, describe_restorer, plain, restored_stem, slug, write_picture
 from deblur_models.evaluate.usable_metrics import size_of
 from deblur_models.metrics import Metric, best_over_trajectory, no_harm
@@ -70,6 +71,7 @@ class _Plan:
     harmed: frozenset[int]
     shown: tuple[int, ...]
     folder: Path
+    detection: DetectionTask | None = None
     warned: set[str] = field(default_factory=set)
 
 
@@ -88,6 +90,7 @@ def evaluate(
     force: bool = False,
     left_out: Mapping[str, str] | None = None,
     kernels_about: str = "given",
+    detection: DetectionTask | None = None,
     on_picture: OnPicture | None = None,
 ) -> Evaluation:
     """Measure restorers, and the unrestored blurred pictures, on pairs.
@@ -128,6 +131,8 @@ def evaluate(
         Metrics that are not measured, and why; shown in the report.
     kernels_about
         Origin of ``kernels``, so that results of other kernels are not mixed with these.
+    detection
+        A detector that judges restored pictures by the objects that it finds in them.
     on_picture
         Called before every restoration.
 
@@ -170,10 +175,13 @@ def evaluate(
             f"{blind[0]} needs the kernel of each picture, but the blur of {pairs.name} is unknown.",
             fix="Provide the kernels, or use a blursynth data set, which records them.",
         )
+    if detection is not None:
+        detection.check(_sources(pairs, chosen), has_sharp=pairs.has_sharp)
     where = [chosen[i] for i in spread(len(chosen), harm)] if harm and pairs.has_sharp else []
     shown = [chosen[i] for i in spread(len(chosen), pictures)] if pictures else []
     plan = _Plan(
-        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out)
+        pairs, tuple(chosen), tuple(metrics), references, kernels, frozenset(where), tuple(shown), expanded(out),
+        detection,
     )  # fmt: skip
     settings = {
         "data": _identity(pairs),
@@ -182,6 +190,7 @@ def evaluate(
         "kernels": kernels_about if kernels is not None else "of the draws",
         "harm": sorted(plan.harmed),
         "chosen": len(chosen),
+        "detection": None if detection is None else detection.about(),
     }
     claim(plan.folder, settings, force=force)
     stores = [Store(plan.folder / "results" / f"{s}.jsonl", describe_restorer(r), force=force)
@@ -192,6 +201,10 @@ def evaluate(
     measured_pairs = [fact.index for fact in facts]
     values = {name: store.lines for name, store in zip(names, stores, strict=True)}
     summary = summarize(measured_pairs, facts, values, plan.metrics, references is not None)
+    if detection is not None:
+        groups = {"severity": by_severity(facts), "kind": by_kind(facts)}
+        summary["detection"] = detection.summarize(measured_pairs, values, BASELINE, groups)
+        summary["protocols"] |= detection.protocol()
     summary["data"] = {"name": pairs.name, "pairs": len(pairs), "measured": len(facts), "sharp": pairs.has_sharp}
     if isinstance(pairs, FolderPairs):
         summary["data"] |= {"other_files": pairs.ignored, "not_looked_at": [list(one) for one in pairs.left_out]}
@@ -308,6 +321,10 @@ def _measured(
         )
     restored = (restored.clamp(0.0, 1.0) * top).round() / top
     line["values"] = _values(plan, restored, sharp, sample)
+    if plan.detection is not None:
+        line["objects"] = plan.detection.found(restored)
+        if restorer.name == BASELINE:
+            line |= plan.detection.truth(sample, sharp if plan.pairs.has_sharp else None)
     if index in plan.harmed and restorer.name != BASELINE:
         line["no_harm"] = float(no_harm(restorer, sharp)[0])
     line["seconds"] = seconds
@@ -343,6 +360,13 @@ def _values(plan: _Plan, restored: Tensor, sharp: Tensor, sample: PairSample) ->
     if plan.references is not None:
         values["psnr_trajectory"] = best_over_trajectory(restored[0], plan.references(sample)).value
     return values
+
+
+def _sources(pairs: PairSet, chosen: Sequence[int]) -> list[str]:
+    """Names of the pictures that pairs come from."""
+    if isinstance(pairs, FolderPairs):
+        return [pairs.blurred[i].name for i in chosen]
+    return [source.name for source in pairs.dataset.spec.sources] if isinstance(pairs, StoredPairs) else []
 
 
 def _identity(pairs: PairSet) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from deblur_models.evaluate.store import FORMAT
 from deblur_models.metrics import Metric
 from deblur_models.restore.network_restorer import Identity
 
-__all__ = ["BASELINE", "bootstrap_mean", "summarize"]
+__all__ = ["BASELINE", "bootstrap_mean", "by_kind", "by_severity", "summarize"]
 
 SEVERITY_EDGES_PX = (0.5, 1.0, 2.0, 4.0, 8.0)
 BASELINE = Identity.name
@@ -63,8 +63,8 @@ def summarize(
                 if members
             ]
             for title, groups in (
-                ("severity", _by_severity(facts)),
-                ("kind", _by_kind(facts)),
+                ("severity", by_severity(facts)),
+                ("kind", by_kind(facts)),
                 ("blurred_psnr", _by_quartile(before)),
             )
         },
@@ -140,7 +140,7 @@ def bootstrap_mean(
     return float(low), float(high)
 
 
-def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
+def by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     edges = (0.0, *SEVERITY_EDGES_PX, math.inf)
     groups = []
     for low, high in pairwise(edges):
@@ -150,7 +150,7 @@ def _by_severity(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     return groups if any(f.known for f in facts) else []
 
 
-def _by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
+def by_kind(facts: Sequence[PairFacts]) -> list[tuple[str, list[int]]]:
     kinds = sorted({kind for f in facts for kind in f.kinds})
     together: dict[tuple[int, ...], list[str]] = {}  # kinds in the same pictures form one group
     for kind in kinds:

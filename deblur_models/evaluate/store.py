@@ -24,6 +24,7 @@ from blursynth.records.kind import Record
 from deblur_models.data.picture_file import write_whole
 from deblur_models.restore.network_restorer import NetworkRestorer
 from deblur_models.restore.onnx_network import OnnxNetwork
+from deblur_models.restore.pipeline import Pipeline
 from deblur_models.restore.restorer import Restorer
 
 __all__ = ["FORMAT", "Store", "claim", "describe_restorer", "plain", "restored_stem", "slug", "write_picture"]
@@ -77,7 +78,8 @@ def claim(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
         other = [k for k in settings if there.get(k) != settings[k]]
         if other:
             words = {"data": "data", "metrics": "metrics", "references": "references", "harm": "pictures for no harm",
-                     "chosen": "numbers of pairs", "format": "versions", "kernels": "kernels"}  # fmt: skip
+                     "chosen": "numbers of pairs", "format": "versions", "kernels": "kernels",
+                     "detection": "detectors"}  # fmt: skip
             raise DatasetError(
                 f"{folder}: holds a report with other {' and '.join(words[k] for k in other)}.",
                 fix="Choose another folder, or discard the old results (force).",
@@ -112,6 +114,8 @@ def describe_restorer(restorer: Restorer) -> dict[str, Any]:
             **({"padding": restorer.padding} if restorer.padding != "mirror" else {}),
             "precision": "float32" if restorer.autocast is None else str(restorer.autocast).removeprefix("torch."),
         }
+    elif isinstance(restorer, Pipeline):
+        about["steps"] = [describe_restorer(step) for step in restorer.steps]
     elif isinstance(restorer, Record):
         about |= restorer.fields()
     return about

@@ -311,11 +311,18 @@ def test_names_that_are_not_utf_8_are_restored(network: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ([], "Give one of --network and --method, got neither. No network ships with this installation."),
+        ([], "Give one of --network, --method and --pipeline, got none. No network ships with this installation."),
         (["--network", "NETWORK", "--strength", "1.6"], "--strength"),
         (["--network", "NETWORK", "--strength", "nan"], "--strength"),
-        (["--network", "x", "--method", "wiener"], "got both"),
-        (["--network", "x", "--kernel", "k.npy"], "--kernel requires --method"),
+        (
+            ["--network", "x", "--method", "wiener"],
+            "got --network and --method. For a method followed by a network: --pipel",
+        ),
+        (["--pipeline", "wiener"], "--pipeline must be STEP+STEP, got 'wiener'"),
+        (["--pipeline", "wiener+ +NETWORK"], "--pipeline must be STEP+STEP"),
+        (["--pipeline", "wiener+nowhere", "--kernel", "k.npy"], "nowhere: there is no such checkpoint"),
+        (["--pipeline", "wiener:balance=-1+nowhere"], "Wiener.balance must be > 0"),
+        (["--network", "x", "--kernel", "k.npy"], "--kernel requires --method or --pipeline"),
         (["--network", "nowhere"], "nowhere: there is no such checkpoint"),
         (["--network", "NETWORK", "--tile", "-1"], "--tile must be >= 0"),
         (["--network", "NETWORK", "--tile", "64", "--overlap", "40"], "0 to half of tile_px"),
@@ -386,6 +393,20 @@ def test_a_classical_method_with_a_given_kernel(tmp_path: Path) -> None:
         result = run("apply", tmp_path / "blurred.png", "--out", tmp_path / "other", *method)
         assert result.exit_code == 2, result.output
         assert words in " ".join(result.output.split())
+
+
+def test_a_method_followed_by_a_network(network: Path, tmp_path: Path) -> None:
+    """A kernel of one point is no blur, so that the network's shift is all that changes."""
+    np.save(tmp_path / "k.npy", np.eye(1))
+    before = codes()
+    Image.fromarray(before).save(tmp_path / "a.png")
+    pipeline = ("--pipeline", f"wiener:balance=0.1 + net={network}")
+    out = passes("apply", tmp_path / "a.png", *pipeline, "--kernel", tmp_path / "k.npy", "--out", tmp_path / "out")
+    assert "1 picture restored by wiener + net" in out
+    assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == shifted(before)).all()
+    result = run("apply", tmp_path / "a.png", *pipeline, "--out", tmp_path / "out", "--force")
+    assert result.exit_code == 2
+    assert "--pipeline wiener + net needs the kernel: --kernel FILE" in " ".join(result.output.split())
 
 
 def test_names_of_restorers(tmp_path: Path) -> None:

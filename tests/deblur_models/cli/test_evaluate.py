@@ -59,6 +59,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_pipeline_is_a_line_of_its_own(place: Path, tmp_path: Path) -> None:
+    """After Wiener, a network that changes nothing gives what Wiener alone gives."""
+    same = place / "same.safetensors"
+    command = ("evaluate", place / "pairs", "--method", "wiener", "--pipeline", f"wiener+{same}", "--pipeline",
+               f"{same}+wiener:balance=0.5", "--out", tmp_path / "r", "--cost-size", 0, "--metrics", "psnr")  # fmt: skip
+    out = passes(*command)
+    alone, before, after = (
+        re.search(rf"{name} +4 +(\d+\.\d\d +\S+) ", out) for name in ("wiener", r"wiener \+ same", r"same \+ wiener")
+    )
+    assert alone, out
+    assert before, out
+    assert after, out
+    assert before[1] == alone[1] != after[1]
+    page = (tmp_path / "r" / "index.html").read_text()
+    assert "wiener: linear_light True; same: network" in page.replace("then ", "")
+    assert passes(*command) == out, "resumed"
+
+
 def test_a_data_set_with_a_network_and_a_classical_method(place: Path, tmp_path: Path) -> None:
     command = ("evaluate", place / "pairs", "--network", place / "same.safetensors", "--method", "wiener", "--out",
                tmp_path / "report", "--pictures", 2, "--cost-size", "64x32")  # fmt: skip
@@ -203,7 +221,7 @@ def test_kernels_of_real_pictures_come_from_files(place: Path, tmp_path: Path) -
     ("more", "words"),
     [
         (["--method", "wiener", "--kernels", "."], "pairs: kernels from files require folders of pictures"),
-        ([], "Give at least one --network or --method"),
+        ([], "Give at least one --network, --method or --pipeline"),
         (["--network", "nowhere.safetensors"], "there is no such checkpoint"),
         (["--method", "wienerr"], "Did you mean 'wiener'?"),
         (["--method", "wiener", "--method", "wiener"], "Two restorers are named 'wiener'"),
