@@ -94,8 +94,8 @@ def main(kinds: list[str] | None = None) -> str:
         f"## Exported networks\n\n{machine()}; {version('torch')}, {version('onnxruntime')}, OpenCV {cv2.__version__}. "
         "Architectures of published size with random weights, `deblur export`, one graph for all sizes. Columns four "
         "to six: the largest difference of a pixel (0..1) from torch in float32, over three photographs of odd "
-        f"sizes. The last four: how many times as fast as torch in float32, one picture of {SIDE_PX} x {SIDE_PX} px at a "
-        f"time, all cores, in one run; the best of {REPEATS} or more.\n\n{table(head, rows)}"
+        f"sizes. The last four: how many times as fast as torch in float32, one picture of {SIDE_PX} x {SIDE_PX} px "
+        f"at a time, all cores, in one run; the best of {REPEATS} or more.\n\n{table(head, rows)}"
     )
 
 
