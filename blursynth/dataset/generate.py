@@ -485,12 +485,13 @@ def other_arguments(out: Place, changes: Sequence[Message], why: str) -> Dataset
 
 def check_apart(scans: Mapping[str, Scan]) -> None:
     """Refuse splits that share a picture, since a measurement on it would not be one on unseen data."""
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, tuple[str, str, str]] = {}
     for split, scan in scans.items():
         for source in scan.usable:
-            if source.sha256 in seen:
-                other, name = seen[source.sha256]
-                same = f"{name} and {source.name} have the same content"
+            other, name, sha256 = seen.setdefault(source.photograph_sha256, (split, source.name, source.sha256))
+            if other != split:
+                same = "have the same content" if sha256 == source.sha256 else "are or show parts of one photograph"
+                same = f"{name} and {source.name} {same}"
                 raise InvalidValueError(
                     f"The splits {other!r} and {split!r} share a picture: "
                     f"{f'both use {name}' if name == source.name else same}.",
@@ -499,7 +500,6 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
                     field="split",
                     value=split,
                 )
-            seen[source.sha256] = split, source.name
     if alike := alike_across(scans):
         (split, name), (other, like) = alike
         raise InvalidValueError(
