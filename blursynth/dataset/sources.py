@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from blursynth.backends.cores import available_cores
 from blursynth.dataset.bundled import with_bundled
@@ -49,6 +49,9 @@ from blursynth.records.toml import read_text
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
 
 _LOG = logging.getLogger(__name__)
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 NearDuplicates = Literal["keep", "report", "skip"]
 
@@ -395,11 +398,9 @@ def _without_near(scan: Scan, *, skip: bool) -> Scan:
     return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
 
 
-def in_order(
-    pool: ThreadPoolExecutor, examine: Callable[[str], Source | Skipped], names: Iterable[str], most: int
-) -> Iterator[Source | Skipped]:
+def in_order(pool: ThreadPoolExecutor, examine: Callable[[K], T], names: Iterable[K], most: int) -> Iterator[T]:
     """Results in the order of the names, of which at most ``most`` are waiting at a time."""
-    waiting: deque[Future[Source | Skipped]] = deque()
+    waiting: deque[Future[T]] = deque()
     for name in names:
         waiting.append(pool.submit(examine, name))
         if len(waiting) == most:
