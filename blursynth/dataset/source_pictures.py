@@ -7,6 +7,7 @@ Their bytes are those of the pixels, ``[H, W, 3]``, so that their sha256 is what
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth.dataset.licenses import Rights, rights_in_container, rights_of
-from blursynth.dataset.zarr_pictures import ZarrPictures
+from blursynth.dataset.zarr_pictures import MOST_PICTURES, ZarrPictures
 from blursynth.errors import PictureError
 from blursynth.frame import Encoding
 from blursynth.io.decoders import PictureInfo, check_bytes
@@ -25,7 +26,7 @@ from blursynth.io.folders import as_place
 from blursynth.io.hdr import checked_light
 from blursynth.io.object_store import Place
 from blursynth.io.pictures import file_sha256, read_header, read_light, read_pixels
-from blursynth.records.text import path_of
+from blursynth.records.text import path_of, printable
 
 if TYPE_CHECKING:
     from blursynth.dataset.reader import Dataset
@@ -90,6 +91,12 @@ class PictureArray:
             )
         else:
             self.plain = ZarrPictures(place)
+        if len(self) > MOST_PICTURES:
+            raise PictureError(
+                f"states {len(self):,} pictures, where at most {MOST_PICTURES:,} are possible.",
+                why="A small file can state any number of them.",
+                place=str(place),
+            )
 
     def __len__(self) -> int:
         return len(self.plain if self.pairs is None else self.pairs)
@@ -124,38 +131,38 @@ class SamplePicture:
         return info
 
     def sha256(self) -> str:
-        """Of the pixels."""
-        return hashlib.sha256(self._pixels.data).hexdigest()
+        """Of the pixels as they are stored."""
+        return hashlib.sha256(self._stored.data).hexdigest()
 
     def pixels(self, *, light: bool) -> NDArray[Any]:
         """As of :class:`PictureFile`."""
-        if light is not (self._pixels.dtype.kind == "f"):
-            raise PictureError(f"holds {self._pixels.dtype} now.", place=str(self))
-        return self._pixels
+        if light is not (self._stored.dtype.kind == "f"):
+            raise PictureError(f"holds {self._stored.dtype} now.", place=str(self))
+        return checked_light(self._stored.copy(), str(self)) if light else self._stored
 
     def rights(self) -> Rights:
         """Those of the picture that it was cut from, else the license of its data set; or what a plain array states."""
-        if self.array.pairs is not None:
-            about = self._source
-            return Rights(about.license or self.array.pairs.spec.license, about.attribution, about.url)
+        pairs = self.array.pairs
         try:
-            return rights_of(self.array.plain.attributes)
+            if pairs is None:
+                return rights_of(self.array.plain.attributes)
+            return rights_of(self._source.provenance).or_else(rights_of({"license": pairs.spec.license}))
         except ValueError as error:
-            raise PictureError(f"what its array states is not usable ({error}).", place=str(self)) from None
+            raise PictureError(f"what is stated about it is not usable ({error}).", place=str(self)) from None
 
     def original(self) -> tuple[str, str]:
         """Name and sha256 of the picture that it was cut from, through any number of data sets."""
         if self.array.pairs is None:
             return "", ""
-        return self._source.original or self._source.name, self._source.photograph_sha256
+        return printable(self._source.original or self._source.name), self._source.photograph_sha256
 
     @cached_property
-    def _pixels(self) -> NDArray[Any]:
+    def _stored(self) -> NDArray[Any]:
         pairs = self.array.pairs
         if pairs is None:
             return self.array.plain.read(self.index)
         pixels: NDArray[Any] = pairs.array("sharp", [self.index], threads=1)[0]
-        return checked_light(pixels, str(self)) if pixels.dtype.kind == "f" else pixels
+        return pixels
 
     @cached_property
     def _source(self) -> Source:
@@ -180,7 +187,8 @@ SourcePicture: TypeAlias = PictureFile | SamplePicture
 
 def holds_array(place: Place) -> bool:
     """Whether a folder is a data set of this library, or a zarr 3 array or group."""
-    return (place / "zarr.json").is_file()
+    about = place / "zarr.json"
+    return os.path.isfile(about) if isinstance(about, Path) else about.is_file()
 
 
 class SourcePictures:

@@ -21,7 +21,6 @@ from blursynth.dataset.files import read_at, read_bounded, size_of, typed_json
 from blursynth.dataset.shards import decode_blosc
 from blursynth.errors import DatasetError, PictureError
 from blursynth.io.decoders import check_size
-from blursynth.io.hdr import checked_light
 from blursynth.io.kept import Kept
 from blursynth.io.object_store import Place
 
@@ -150,8 +149,6 @@ class ZarrPictures:
             raise ValueError(f"its shape {list(shape)} is neither [N, H, W, C] nor [N, C, H, W] with 1 or 3 channels")
         self.height, self.width = shape[1:3] if channels_last else shape[2:]
         check_size(self.place, self.height, self.width)
-        if shape[0] > MOST_PICTURES:
-            raise ValueError(f"it states {shape[0]:,} pictures, where at most {MOST_PICTURES:,} are possible")
         if about.storage_transformers or about.chunk_grid.name != "regular":
             raise ValueError("its chunks are not those of a regular grid")
         self._shape, self._channels_last = shape, channels_last
@@ -201,7 +198,7 @@ class ZarrPictures:
         Raises
         ------
         PictureError
-            It is damaged, was never written, or its light has values that no light has.
+            It is damaged, or was never written.
         OSError
             It cannot be read.
         """
@@ -216,9 +213,8 @@ class ZarrPictures:
         if missing:
             raise PictureError("was never written: all its chunks are missing.", place=f"{self.place}/{index}")
         pixels = picture if self._channels_last else np.moveaxis(picture, 0, -1)
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
-            pixels = np.broadcast_to(pixels, (self.height, self.width, 3)).astype(self.dtype, order="C")
-        return checked_light(pixels, f"{self.place}/{index}") if self.dtype.kind == "f" else pixels
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            return np.broadcast_to(pixels, (self.height, self.width, 3)).astype(self.dtype, order="C")
 
     def _chunk_at(self, index: int, place: tuple[int, ...]) -> NDArray[Any] | None:
         """The part of a picture in one chunk; None if the chunk is missing."""

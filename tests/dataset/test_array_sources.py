@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import zarr
 import blursynth as bs
 from blursynth import dataset
 from blursynth.dataset import scan_sources
+from blursynth.dataset.files import sealed
+from blursynth.dataset.schema import load_spec
 from blursynth.dataset.zarr_pictures import ZarrPictures
 from blursynth.errors import DatasetError, InvalidValueError, PictureError
 from blursynth.io.object_store import ObjectPath
@@ -166,6 +169,31 @@ def test_a_changed_sample_is_not_used(first: Path, recipe: bs.Recipe, pictures: 
         dataset.replay(out, 3)
     with pytest.raises(DatasetError, match="not the picture that was scanned"):  # found, by the name of its folder
         dataset.replay(out, 3, source_root=elsewhere.parent)
+
+
+def test_light_and_a_data_set_that_states_too_much(recipe: bs.Recipe, tmp_path: Path) -> None:
+    """Light that is a little negative, as after demosaicing, is what its record states, and used as if it were 0."""
+    light = photographs("float32", (1, 80, 90, 3)) / 4
+    light[0, ::8] = 0  # whose noise has both signs
+    sensor = bs.kinds.Sensor(full_well_e=5000.0, read_noise_e=2.0, seed=3)
+    noisy = bs.Recipe(
+        [("sensor", sensor), ("develop", bs.kinds.Develop())], name="noisy", target=bs.ShortExposure(noise=1.0)
+    )
+    array = write_array(tmp_path / "light", light)
+    dataset.generate(request_for(array, noisy, size_px=32, count=3, shard_length=2), tmp_path / "pairs", workers=1)
+    assert dataset.open_dataset(tmp_path / "pairs").batch(range(3)).sharp.min() < 0
+    blur = bs.Recipe([("blur", bs.kinds.GaussianBlur(sigma_px=0.5))], name="blur")
+    request = request_for(tmp_path / "pairs", blur, size_px=16, count=3)
+    assert len(dataset.generate(request, tmp_path / "again", workers=1).skipped) == 0
+    assert dataset.open_dataset(tmp_path / "again").batch(range(3)).blurred.min() >= 0
+
+    spec = replace(load_spec(tmp_path / "pairs"), count=2**40, shard_length=2**20)
+    (tmp_path / "pairs" / "dataset.json").write_bytes(spec.to_json())
+    about = json.loads((tmp_path / "pairs" / "index.json").read_text())
+    about.pop("sha256")
+    (tmp_path / "pairs" / "index.json").write_bytes(sealed({**about, "request_sha256": spec.sha256()}))
+    with pytest.raises(PictureError, match="1,099,511,627,776 pictures"):
+        scan_sources(tmp_path / "pairs")
 
 
 def test_from_object_storage(first: Path, recipe: bs.Recipe, tmp_path: Path) -> None:
