@@ -74,7 +74,7 @@ Scheduler = Annotated[
     ),
 ]
 SourceRoot = Annotated[
-    Path | None, typer.Option("--sources", metavar="FOLDER", help="Folder of the source pictures, if they have moved.")
+    str | None, typer.Option("--sources", metavar="FOLDER", help="Folder of the source pictures, if they have moved.")
 ]
 Depth = Annotated[
     Path | None,

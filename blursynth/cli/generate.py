@@ -39,8 +39,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="SOURCES",
-            help="Folders, globs, pictures, .tar or .parquet files of pictures, or .txt lists with one path per line; "
-            "or a request, a .toml file.  [required]",
+            help="Folders, globs, pictures, .tar or .parquet files of pictures, data sets (their sharp pictures), zarr "
+            "arrays, or .txt lists with one path per line; or a request, a .toml file.  [required]",
         ),
     ] = None,  # required; checked below, to say which of the two is missing
     out: arguments.Out,

@@ -207,7 +207,7 @@ def _show_sample(opened: Dataset, index: int) -> None:
         ("source", record["source"]),
         ("sha256", record["source_sha256"]),
         ("license", record["license"] or "not stated in the file"),
-        *((key, record[key]) for key in ("attribution", "url") if record.get(key)),
+        *((key, record[key]) for key in ("attribution", "url", "original") if record.get(key)),
         (
             "window",
             f"{window['size']} px at row {window['top']}, column {window['left']}, {window['reach']} px around it used",

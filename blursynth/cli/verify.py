@@ -13,6 +13,7 @@ EPILOG = """\b
 Examples:
   blursynth verify dataset/
   blursynth verify dataset/ --deep --replay 20
+  blursynth verify dataset/ --deep --shards 0:8      # one job of an array
 
 The exit code is 1 if there are problems, whatever file they are in.
 """
@@ -30,6 +31,12 @@ def command(
     ] = 0,
     replay_seed: Annotated[
         int | None, typer.Option("--replay-seed", metavar="N", help="Choose the same samples as an earlier --replay.")
+    ] = None,
+    shards: Annotated[
+        str | None, typer.Option("--shards", metavar="A:B", help="Check only shards s with A <= s < B, for job arrays.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Number of threads; by default one per core.")
     ] = None,
     sources: arguments.SourceRoot = None,
     depth: arguments.DepthRoot = None,
@@ -50,8 +57,8 @@ def command(
 
     with console.progress_bar("shards") as show:
         found = dataset.verify(
-            out, deep=deep, replay=replay, replay_seed=replay_seed, source_root=sources, depth_root=depth,
-            labels_root=labels, on_progress=show,
+            out, deep=deep, replay=replay, replay_seed=replay_seed, shards=arguments.parse_range(shards),
+            workers=workers, source_root=sources, depth_root=depth, labels_root=labels, on_progress=show,
         )  # fmt: skip
     looked = "every file and every picture" if deep else "every file"
     replayed = f"{console.plural(len(found.replayed), 'sample')} rendered again (--replay-seed {found.replay_seed})"
@@ -62,8 +69,10 @@ def command(
         console.echo(f"Note: {len(found.notes) - _MOST_NOTES:,} more files are not part of the data set")
     if found.ok:
         held = f"{console.plural(found.samples, 'pair')} in {console.plural(found.shards, 'shard')}"
-        console.echo(f"{out} is sound: {held}, {looked} checked{again}.")
-        console.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
+        part = "" if shards is None else f" in shards {shards}"
+        console.echo(f"{out} is sound{part}: {held}, {looked} checked{again}.")
+        if found.digest:
+            console.echo(f"digest of pixels {found.digest['pixels'][:16]}, of draws {found.digest['draws'][:16]}")
         return
     console.echo(f"{out} has {console.plural(len(found.problems), 'problem')}{again}:")
     for problem in found.problems:

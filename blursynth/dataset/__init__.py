@@ -3,6 +3,7 @@
 ======================  =====================================================================
 ``request``             what to make: one record, in Python or in a file
 ``sources``             the source pictures
+``source_pictures``     where each is read: files, samples of other data sets, and of arrays (``zarr_pictures``)
 ``source_list``         those that a data set is made of, by name and sha256
 ``photographs``         openly licensed ones that anybody can get
 ``schema``              ``dataset.json``: everything that decides the bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.render import CACHE_BYTES, Placement, Renderer, Window, read_unchanged
 from blursynth.dataset.schema import Spec, windows_in
-from blursynth.dataset.sources import source_path
-from blursynth.io.pictures import read_pixels
+from blursynth.dataset.source_pictures import SourcePictures
 from blursynth.recipe.recipe import Recipe
 
 __all__ = ["PairCutter", "renderer_of"]
@@ -31,7 +29,7 @@ class PairCutter:
     """
 
     def __init__(self, spec: Spec, roots: Mapping[str, str]) -> None:
-        self.spec, self.roots = spec, dict(roots)
+        self.spec, self._pictures = spec, SourcePictures(roots)
         self._ends = np.array(list(accumulate(windows_in(source, spec.size_px) for source in spec.sources)), np.int64)
         self._latest: tuple[int, dict[str, NDArray[Any]]] | None = None  # all windows of a pair are cut in turn
 
@@ -66,8 +64,7 @@ class PairCutter:
             "source_sha256": source.sha256,
             "blurred": source.blurred,
             "blurred_sha256": source.blurred_sha256,
-            "license": source.license,
-            **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
+            **source.provenance,
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": 0},
             "draw": None,
         }
@@ -79,8 +76,8 @@ class PairCutter:
             about = self.spec.sources[source]
 
             def half(what: str, name: str, sha256: str) -> NDArray[Any]:
-                path: Path = source_path(name, self.roots)
-                return read_unchanged(f"Source {name}", what, path, sha256, read_pixels)
+                file = self._pictures.at(name)
+                return read_unchanged(f"Source {name}", what, file, sha256, lambda picture: picture.pixels(light=False))
 
             self._latest = (
                 source,

@@ -34,6 +34,7 @@ from blursynth.dataset.files import (
 from blursynth.dataset.folder import DatasetFolder, sweep, sweep_left_over
 from blursynth.dataset.index import content_digest, index_fits, passed_over_share, read_index, write_index
 from blursynth.dataset.manifest import (
+    chosen_shards,
     finished_shards,
     manifest_path,
     missing_shards,
@@ -436,7 +437,7 @@ def make(
 ) -> Report:
     """Make, or go on with, a data set whose pictures were scanned; ``damage`` is that of its description."""
     spec, scan = prepared.spec, prepared.scan
-    wanted = _wanted(shards, spec)
+    wanted = chosen_shards(shards, spec)
     notes = list(scan.notes)
     if damage is not None:
         begun = _recover(out, spec, damage, work.any_environment)
@@ -485,12 +486,13 @@ def other_arguments(out: Place, changes: Sequence[Message], why: str) -> Dataset
 
 def check_apart(scans: Mapping[str, Scan]) -> None:
     """Refuse splits that share a picture, since a measurement on it would not be one on unseen data."""
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, tuple[str, str, str]] = {}
     for split, scan in scans.items():
         for source in scan.usable:
-            if source.sha256 in seen:
-                other, name = seen[source.sha256]
-                same = f"{name} and {source.name} have the same content"
+            other, name, sha256 = seen.setdefault(source.photograph_sha256, (split, source.name, source.sha256))
+            if other != split:
+                same = "have the same content" if sha256 == source.sha256 else "are or show parts of one photograph"
+                same = f"{name} and {source.name} {same}"
                 raise InvalidValueError(
                     f"The splits {other!r} and {split!r} share a picture: "
                     f"{f'both use {name}' if name == source.name else same}.",
@@ -499,7 +501,6 @@ def check_apart(scans: Mapping[str, Scan]) -> None:
                     field="split",
                     value=split,
                 )
-            seen[source.sha256] = split, source.name
     if alike := alike_across(scans):
         (split, name), (other, like) = alike
         raise InvalidValueError(
@@ -628,7 +629,7 @@ def resume(
         spec = load_spec(out)
     except DatasetError as error:
         raise unrecovered(out, error) if _shard_length(out) is not None else error from None
-    wanted = _wanted(shards, spec)
+    wanted = chosen_shards(shards, spec)
     again = tuple(sorted(set(redo)))
     for shard in again:
         if not 0 <= shard < spec.shards:
@@ -986,20 +987,6 @@ def _free(out: Place) -> int | None:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
-
-
-def _wanted(shards: tuple[int, int] | None, spec: Spec) -> range:
-    if shards is None:
-        return range(spec.shards)
-    first, last = shards
-    if not 0 <= first < last:
-        raise InvalidValueError(
-            (Argument("shards"), f" must be (a, b) with 0 <= a < b, got {shards!r}."), field="shards", value=shards
-        )
-    if first >= spec.shards:
-        what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last; the data set has {spec.shards}.")
-        raise InvalidValueError(what, field="shards", value=shards)
-    return range(first, min(last, spec.shards))
 
 
 def writable(out: str | Place, work: Work) -> Place:

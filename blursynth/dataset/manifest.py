@@ -10,12 +10,13 @@ from blursynth.dataset.files import Sha256, read_sealed, sealed, size_of, write_
 from blursynth.dataset.sample_records import RECORD_BYTES, index_path, index_size, lines_path
 from blursynth.dataset.schema import ArraySpec, Spec
 from blursynth.dataset.shards import largest_chunk
-from blursynth.errors import DatasetError
+from blursynth.errors import Argument, DatasetError, InvalidValueError, Message
 from blursynth.io.object_store import ObjectPath, Place
 
 __all__ = [
     "Manifest",
     "StoredObject",
+    "chosen_shards",
     "finished_shards",
     "manifest_path",
     "missing_shards",
@@ -115,6 +116,27 @@ def missing_shards(out: Place, spec: Spec) -> list[int]:
     if isinstance(out, ObjectPath) and len(missing) <= _LATE:
         return [shard for shard in missing if not manifest_path(out, shard).is_file()]
     return missing
+
+
+def chosen_shards(shards: tuple[int, int] | None, spec: Spec) -> range:
+    """The shards ``a <= s < b`` that a caller asks for, or all.
+
+    Raises
+    ------
+    InvalidValueError
+        There is none among them.
+    """
+    if shards is None:
+        return range(spec.shards)
+    first, last = shards
+    if not 0 <= first < last:
+        raise InvalidValueError(
+            (Argument("shards"), f" must be (a, b) with 0 <= a < b, got {shards!r}."), field="shards", value=shards
+        )
+    if first >= spec.shards:
+        what: Message = (Argument("shards"), f" {first}:{last} lie beyond the last; the data set has {spec.shards}.")
+        raise InvalidValueError(what, field="shards", value=shards)
+    return range(first, min(last, spec.shards))
 
 
 def shard_state(out: Place, shard: int, spec: Spec, sizes: Mapping[str, int] | None = None) -> Manifest | None:

@@ -17,7 +17,7 @@ from blursynth.dataset.schema import Spec
 from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT
 from blursynth.errors import Argument, DatasetError
 from blursynth.io.atomic import PARTIAL, writer_is_gone
-from blursynth.io.folders import expanded
+from blursynth.io.folders import as_place, expanded
 from blursynth.io.object_store import Place
 
 __all__ = ["remember_roots", "source_roots"]
@@ -62,9 +62,10 @@ def source_roots(
         (LABELS_ROOT, labels_root, "label maps"),
     ):
         if folder is not None:
-            if not expanded(folder).is_dir():
+            place = expanded(folder) if key else as_place(folder)
+            if isinstance(place, Path) and not place.is_dir():
                 raise DatasetError(f"{folder}: there is no such folder.", fix=f"Check the path of the {what}.")
-            told[key] = str(expanded(folder).resolve())
+            told[key] = str(place.resolve() if isinstance(place, Path) else place)
     if source_root is None:
         return {**_remembered(out, spec), **told}
     try:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,13 +19,13 @@ from blursynth.backends import for_array
 from blursynth.core import LOOK_PX, Draw, Pair, Reach, cut
 from blursynth.dataset.detail import detail_of
 from blursynth.dataset.schema import Spec, column_values
-from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text, source_path
+from blursynth.dataset.source_pictures import PictureFile, SourcePicture, SourcePictures
+from blursynth.dataset.sources import DEPTH_ROOT, LABELS_ROOT, Source, size_text
 from blursynth.errors import Argument, DatasetError, InvalidValueError, PictureError, RecipeError
 from blursynth.frame import Encoding, Frame
 from blursynth.frame import Window as Rectangle
 from blursynth.io.depth import DepthFormat, read_depth_map, read_labels
 from blursynth.io.downscale import block_mean, nearest_to_center
-from blursynth.io.pictures import file_sha256, read_light, read_pixels
 from blursynth.recipe.recipe import Recipe
 from blursynth.records.streams import Stream, shuffled_place
 from blursynth.records.text import path_of
@@ -38,6 +38,8 @@ CACHE_BYTES = 2**30  # decoded pictures that one worker keeps, with the one that
 # Memory for each pixel and byte of a code while a picture is decoded: Pillow's four channels, and three of the result.
 DECODING_BYTES = 7
 DOWNSCALED_ROWS = 256  # of the result at a time
+
+_File = TypeVar("_File", bound=SourcePicture)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Renderer:
 
     def __init__(self, spec: Spec, recipe: Recipe, roots: Mapping[str, str], *, cache_bytes: int = CACHE_BYTES) -> None:
         self.spec, self.recipe, self.roots = spec, recipe, dict(roots)
+        self._pictures = SourcePictures(roots)
         self._cache: OrderedDict[int, _Picture] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._sizes = np.array([(s.height, s.width) for s in spec.sources], np.int64) // spec.downscale
@@ -292,8 +295,7 @@ class Renderer:
             "index": placement.index,
             "source": source.name,
             "source_sha256": source.sha256,
-            "license": source.license,
-            **{key: text for key, text in (("attribution", source.attribution), ("url", source.url)) if text},
+            **source.provenance,
             "window": {"top": window.top, "left": window.left, "size": window.size, "reach": window.reach},
             **({} if self.spec.min_detail is None else {"passed_over": placement.passed_over}),
             "draw": placement.draw.to_dict(),
@@ -349,25 +351,25 @@ class Renderer:
             codes=read_unchanged(
                 f"Source {about.name}",
                 "picture",
-                source_path(about.name, self.roots),
+                self._pictures.at(about.name),
                 about.sha256,
-                lambda path: _pixels(path, about, self.spec.downscale),
+                lambda picture: _pixels(picture, about, self.spec.downscale),
             ),
             depth_m=read_unchanged(
                 f"Depth {about.depth}",
                 "depth map",
-                self._map_path(about.depth, DEPTH_ROOT),
+                PictureFile(self._map_path(about.depth, DEPTH_ROOT)),
                 about.depth_sha256,
-                lambda path: self._smaller(read_depth_map(path, self._depth_format, size_px=size).depth_m),
+                lambda file: self._smaller(read_depth_map(file.path, self._depth_format, size_px=size).depth_m),
             )
             if about.depth
             else None,
             labels=read_unchanged(
                 f"Labels {about.labels}",
                 "label map",
-                self._map_path(about.labels, LABELS_ROOT),
+                PictureFile(self._map_path(about.labels, LABELS_ROOT)),
                 about.labels_sha256,
-                lambda path: self._smaller(read_labels(path, size_px=size)),
+                lambda file: self._smaller(read_labels(file.path, size_px=size)),
             )
             if about.labels
             else None,
@@ -420,22 +422,24 @@ class Renderer:
         return np.pad(kernel, (size - len(kernel)) // 2).astype(np.float32)
 
 
-def read_unchanged(name: str, what: str, path: Path, sha256: str, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
-    """The array of a file, which must not have changed since the scan."""
+def read_unchanged(
+    name: str, what: str, file: _File, sha256: str, read: Callable[[_File], NDArray[Any]]
+) -> NDArray[Any]:
+    """The array of a picture, or of the file of a map, which must not have changed since the scan."""
     try:
-        if file_sha256(path) != sha256:
+        if file.sha256() != sha256:
             raise DatasetError(
-                f"{path}: is not the {what} that was scanned (its sha256 differs).",
+                f"{file}: is not the {what} that was scanned (its sha256 differs).",
                 why=f"Samples of a changed {what} would not belong to this data set.",
                 fix=f"Restore the {what}, or make a new data set.",
             )
-        return np.ascontiguousarray(read(path))
+        return np.ascontiguousarray(read(file))
     except PictureError as error:
         raise error.at(name, DatasetError) from None
     except DatasetError:
         raise
     except OSError as error:
-        reason, fix = f"{path} cannot be read ({error.strerror}).", f"Restore the {what}."
+        reason, fix = f"{file} cannot be read ({error.strerror}).", f"Restore the {what}."
         raise DatasetError(reason, place=name, fix=fix) from None
 
 
@@ -477,14 +481,14 @@ def values_of(codes: NDArray[Any]) -> NDArray[np.float32]:
     return values
 
 
-def _pixels(path: Path, about: Source, downscale: int) -> NDArray[Any]:
+def _pixels(picture: SourcePicture, about: Source, downscale: int) -> NDArray[Any]:
     """``[3, H, W]`` of a source: codes, the light of linear sources, or 16-bit codes of downscaled display pictures.
 
     Works on some rows of one channel at a time, since the light of a large picture takes four times the memory of its
     codes. 16-bit codes preserve differences between means that 8-bit codes would round away.
     """
     floats = about.is_linear and about.bit_depth == 32
-    planes = np.moveaxis(read_light(path) if floats else read_pixels(path), -1, 0)
+    planes = np.moveaxis(picture.pixels(light=floats), -1, 0)
     if downscale == 1:
         return planes
     height, width = planes.shape[1] // downscale, planes.shape[2] // downscale

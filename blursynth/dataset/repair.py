@@ -112,7 +112,7 @@ def repair(
             files.append("dataset.json")
         folder = DatasetFolder.begun(out)
         files += _restored_files(folder, spec)
-        before = verify(out, deep=True, on_progress=on_progress)
+        before = verify(out, deep=True, workers=work.workers, on_progress=on_progress)
         # Where there is an index, whatever it holds, all shards were made.
         lost = missing_shards(out, spec) if is_there(out / "index.json") else []
         if damaged := tuple(sorted({*lost, *before.damaged_shards})):
@@ -128,7 +128,8 @@ def repair(
             write_index(out, spec)
             files += [name for name in _INDEX if _content(out / name) != stale[name]]
         folder.check()
-    after = verify(out, on_progress=on_progress) if made or files else before  # not deep: shards were just made
+    # Not deep, since shards were just made.
+    after = verify(out, workers=work.workers, on_progress=on_progress) if made or files else before
     return Repair(out, tuple(files), made, after.problems, after.digest, (*notes, *after.notes))
 
 

@@ -144,8 +144,10 @@ class DatasetRequest(Record):
     ----------
     sources
         Folders (searched recursively, including linked folders), globs, picture files, ``.tar`` and ``.parquet`` files
-        of pictures, ``.txt`` files with one path per line (``#`` starts a comment; paths are relative to the list), the
-        photographs bundled with scikit-image (``bundled:training``, ``bundled:held-out``), or a list of these.
+        of pictures, data sets of this library (their sharp pictures) and zarr 3 arrays (``[N, H, W, C]`` or ``[N, C, H,
+        W]``), both also as URLs, ``.txt`` files with one path per line (``#`` starts a comment; paths are relative to
+        the list), the photographs bundled with scikit-image (``bundled:training``, ``bundled:held-out``), or a list of
+        these.
     recipe
         What happens to the light: the name of a recipe that comes with the library, the path of a .toml file, or a
         :class:`~blursynth.Recipe`.
@@ -445,7 +447,7 @@ def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     def from_here(place: Any) -> Any:
         if isinstance(place, list):
             return [from_here(item) for item in place]
-        own = isinstance(place, str) and not place.startswith(BUNDLED_PREFIX)
+        own = isinstance(place, str) and not place.startswith(BUNDLED_PREFIX) and "://" not in place
         return beside(place, folder) if own else place
 
     found = {

@@ -49,9 +49,9 @@ __all__ = [
     "windows_in",
 ]
 
-# That are read: 7 adds the codec "none", 8 attributions of sources, 9 real pairs. Data sets without these are still
-# written as 6.
-SCHEMAS = (6, 7, 8, 9)
+# That are read: 7 adds the codec "none", 8 attributions of sources, 9 real pairs, 10 sources that are samples of other
+# data sets. Data sets without these are still written as 6.
+SCHEMAS = (6, 7, 8, 9, 10)
 FORMAT = "blursynth-dataset"
 SHARD_BYTES = 128 * 2**20  # raw bytes of one shard of the largest array; 64 to 256 MB suit reading and resuming
 MOST_SHARDS = 2**20  # of a data set, and samples of a shard: bounds loops over untrusted counts
@@ -116,6 +116,8 @@ class Spec:
         """The lowest schema that has all it uses, so that older versions read what they can."""
         if self.is_real:
             return 9
+        if any(source.original for source in self.sources):
+            return 10
         if any(source.attribution or source.url for source in self.sources):
             return 8
         return 6 if self.codec == "lz4" else 7

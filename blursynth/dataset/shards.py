@@ -28,7 +28,7 @@ from blursynth.errors import DatasetError
 from blursynth.io.atomic import partial_path, sync_folder
 from blursynth.io.object_store import ObjectPath, Place
 
-__all__ = ["Codec", "ShardFile", "ShardReader", "decode_chunk", "encode_chunk", "write_shard_file"]
+__all__ = ["Codec", "ShardFile", "ShardReader", "decode_blosc", "decode_chunk", "encode_chunk", "write_shard_file"]
 
 Codec = Literal["lz4", "none"]
 
@@ -70,24 +70,29 @@ def decode_chunk(data: bytes | NDArray[np.uint8], out: NDArray[Any]) -> bool:
     A checksum shows that a chunk is unchanged, not that it can be trusted, and blosc believes the header: it would read
     as many bytes as that claims. Every field of the header is therefore checked against the actual data first.
     """
-    from numcodecs import blosc
-
     stored = np.frombuffer(data, np.uint8)
     if len(stored) < _HEADER + 4 or _crc32c(body := stored[:-4]) != stored[-4:].tobytes():
         return False
-    version, format_version, flags, typesize, size, block, packed = _HEADER_FIELDS.unpack_from(body.data)
-    if (version, format_version, typesize) != (2, 1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
+    _, format_version, flags, typesize, *_ = _HEADER_FIELDS.unpack_from(body.data)
+    if (format_version, typesize) != (1, out.itemsize) or flags & ~_OPTIONAL_FLAGS != _FLAGS:
         return False
-    if size != out.nbytes or packed != len(body) or not 0 < block <= size:
+    return out.nbytes <= _HIGHEST_RATIO * len(body) and decode_blosc(body, out)
+
+
+def decode_blosc(packed: NDArray[np.uint8], out: NDArray[Any]) -> bool:
+    """Decompress what any compressor of blosc wrote into ``out``; False if it is damaged or of another size."""
+    from numcodecs import blosc
+
+    if len(packed) < _HEADER:
         return False
-    if flags & _COPIED:
-        fits = packed == size + _HEADER
-    else:
-        fits = packed > _HEADER + 4 * -(-size // block) and size <= _HIGHEST_RATIO * packed
-    if not fits:
+    version, _, flags, _, size, block, stated = _HEADER_FIELDS.unpack_from(packed.data)
+    if version != 2 or size != out.nbytes or stated != len(packed) or not 0 < block <= size:
+        return False
+    copied = flags & _COPIED
+    if not (stated == size + _HEADER if copied else stated > _HEADER + 4 * -(-size // block)):
         return False
     try:
-        blosc.decompress(body, out)
+        blosc.decompress(packed, out)
     except (RuntimeError, ValueError):  # the header is valid but the stream is not
         return False
     return True

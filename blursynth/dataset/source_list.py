@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from blursynth.dataset.licenses import Rights, rights_of, rows_of
+from blursynth.dataset.source_pictures import SourcePictures
 from blursynth.errors import InvalidValueError, PictureError
 from blursynth.io.folders import expanded
-from blursynth.io.pictures import file_sha256
 from blursynth.records.kind import Record
 from blursynth.records.text import printable
 
@@ -103,7 +103,7 @@ def check_listed(
     source_list: SourceList,
     listed: Mapping[str, Listed],
     named: Collection[str],
-    path_of: Callable[[str], Path],
+    pictures: SourcePictures,
     *,
     places: Sequence[str | Path],
     workers: int,
@@ -119,7 +119,7 @@ def check_listed(
     missing = [name for name in listed if name not in there]
     found = sorted(name for name in listed if name in there)
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        same = pool.map(lambda name: _has(path_of(name), listed[name].sha256), found)
+        same = pool.map(lambda name: _has(pictures, name, listed[name].sha256), found)
         differ = [name for name, equal in zip(found, same, strict=True) if not equal]
     if missing or differ:
         file = Path(source_list.file).name
@@ -138,10 +138,10 @@ def check_listed(
     return found, (f"{note}: not listed for this data set.",) if others else ()
 
 
-def _has(path: Path, sha256: str) -> bool:
+def _has(pictures: SourcePictures, name: str, sha256: str) -> bool:
     try:
-        return file_sha256(path) == sha256
-    except OSError:
+        return pictures.at(name).sha256() == sha256
+    except (PictureError, OSError):
         return False
 
 

@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import Any, Literal, TypeVar
 
 from blursynth.backends.cores import available_cores, memory_bytes
 from blursynth.dataset.bundled import with_bundled
 from blursynth.dataset.detail import sharpest_detail
-from blursynth.dataset.licenses import Licenses, Rights, rights_in_container
+from blursynth.dataset.licenses import Licenses, Rights
 from blursynth.dataset.near_duplicates import groups_of, linked, near_groups
 from blursynth.dataset.progress import OnProgress, Progress
 from blursynth.dataset.source_list import Listed, SourceList, check_listed, read_source_list
+from blursynth.dataset.source_pictures import PictureArray, PictureFile, SourcePictures, holds_array
 from blursynth.errors import Argument, BlursynthError, InvalidValueError, MissingExtraError, PictureError, StoreError
 from blursynth.frame import Encoding
 from blursynth.io.containers import CONTAINER_SUFFIXES, PACKED_SUFFIXES, exists, split
@@ -32,6 +31,7 @@ from blursynth.io.downscale import check_factor
 from blursynth.io.folders import (
     ByName,
     Inside,
+    as_place,
     endings_text,
     expanded,
     matches,
@@ -40,14 +40,18 @@ from blursynth.io.folders import (
     walk_into,
     walk_with_containers,
 )
+from blursynth.io.object_store import Place
 from blursynth.io.perceptual_hash import perceptual_hash
-from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256, read_header, read_light, read_pixels
+from blursynth.io.pictures import PICTURE_SUFFIXES, file_sha256
 from blursynth.records.text import name_of, path_of, printable
 from blursynth.records.toml import read_text
 
 __all__ = ["DEPTH_ROOT", "LABELS_ROOT", "NotUsed", "Scan", "Skipped", "Source", "scan_sources"]
 
 _LOG = logging.getLogger(__name__)
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 NearDuplicates = Literal["keep", "report", "skip"]
 
@@ -64,7 +68,8 @@ class Source:
 
     ``depth`` and ``labels`` are its maps, relative to their folders; empty if there are none. ``encoding`` is
     ``"linear"`` for sources of light, whose values have no response curve; empty for display pictures. ``blurred`` is
-    the other half of a real pair, which lies below the same folders.
+    the other half of a real pair, which lies below the same folders. ``original`` is the picture that the sharp picture
+    of a data set was cut from.
     """
 
     name: str
@@ -83,6 +88,19 @@ class Source:
     url: str = ""
     blurred: str = ""
     blurred_sha256: str = ""
+    original: str = ""
+    original_sha256: str = ""
+
+    @property
+    def photograph_sha256(self) -> str:
+        """Equal for all pictures that are parts of one: of the original, where it is another one."""
+        return self.original_sha256 or self.sha256
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """License, author, address and original, as in records; those that are not stated left out, but the license."""
+        stated = {name: getattr(self, name) for name in ("attribution", "url", "original", "original_sha256")}
+        return {"license": self.license, **{name: text for name, text in stated.items() if text}}
 
     @property
     def credit(self) -> str:
@@ -164,15 +182,17 @@ class Scan:
         """Those sources whose place between 0 and 1 lies in ``share[0] <= place < share[1]``.
 
         The place of a picture is a hash of its content, or of its folder's name, so that it does not change when other
-        sources are added. Near-duplicates have one place, as have folders that share some: that of the smallest name.
+        sources are added; samples of a data set have that of the picture that they were cut from. Near-duplicates have
+        one place, as have folders that share some: that of the smallest name.
         """
-        keys = [s.name.rpartition("/")[0] if by == "folder" else s.sha256 for s in self.usable]
+        folders = [(s.original or s.name).rpartition("/")[0] for s in self.usable]
+        keys = folders if by == "folder" else [s.photograph_sha256 for s in self.usable]
         first: dict[str, int] = {}
         together = [[first.setdefault(key, i) for i, key in enumerate(keys)]]
         near: dict[str, int] = {}
         together.append([near.setdefault(self.groups.get(s.sha256, s.sha256), i) for i, s in enumerate(self.usable)])
         if by == "picture":
-            keys = [self.groups.get(s.sha256, s.sha256) for s in self.usable]
+            keys = [self.groups.get(s.sha256, s.photograph_sha256) for s in self.usable]
         least: dict[int, str] = {}
         numbers = linked(*together).tolist()
         for number, key in zip(numbers, keys, strict=True):
@@ -187,7 +207,12 @@ class Scan:
         return replace(self, usable=usable)
 
     def path(self, source: Source) -> Path:
-        return source_path(source.name, self.roots)
+        """The file of a source, where it is one."""
+        picture = SourcePictures(self.roots).at(source.name)
+        if not isinstance(picture, PictureFile):
+            fix = "Write its pictures as files first: blursynth export."
+            raise PictureError(f"{picture}: is a sample of a data set or an array, not a file.", fix=fix)
+        return picture.path
 
     def not_used(self) -> dict[str, Any]:
         """The unused inputs as in ``skipped.json``."""
@@ -212,15 +237,6 @@ def alike_across(scans: Mapping[str, Scan]) -> tuple[tuple[str, str], tuple[str,
         if other is not None:
             return first[:2], other[:2]
     return None
-
-
-def source_path(name: str, roots: dict[str, str]) -> Path:
-    if "" in roots:
-        return Path(roots[""], path_of(name))
-    first, _, rest = name.partition("/")
-    if first not in roots:
-        raise PictureError(f"{name}: the location of this source is not known.", fix="Give the folder of the sources.")
-    return Path(roots[first], path_of(rest))
 
 
 def scan_sources(
@@ -282,7 +298,8 @@ def scan_sources(
         raise InvalidValueError("depth_format is given without depth.", fix="Also give the folder of the depth maps.")
     rights = None if licenses is None else Licenses(expanded(licenses))
     listed = {} if source_list is None else read_source_list(source_list)
-    named, roots, inside = _named(given)
+    named, roots, inside, arrays = _named(given)
+    pictures = SourcePictures(roots, arrays)
     ignored = total(found.endings for _, found in inside)
     skipped = [_skipped(f"{label}{name_of(name)}", why) for label, found in inside for name, why in found.left_out]
     if not named:
@@ -296,9 +313,7 @@ def scan_sources(
     notes: tuple[str, ...] = ()
     workers = workers or available_cores()
     if source_list is not None:
-        named, notes = check_listed(
-            source_list, listed, named, lambda name: source_path(name, roots), places=given, workers=workers
-        )
+        named, notes = check_listed(source_list, listed, named, pictures, places=given, workers=workers)
     form = None if depth is None else depth_format or DepthFormat()
     maps = {}
     for key, given_maps, suffixes in ((DEPTH_ROOT, depth, DEPTH_SUFFIXES), (LABELS_ROOT, labels, LABEL_SUFFIXES)):
@@ -318,7 +333,7 @@ def scan_sources(
         warnings.simplefilter("ignore")
         try:
             # PIL and hashlib release the interpreter lock, so threads decode in parallel.
-            results = in_order(pool, lambda name: _examine(name, source_path(name, roots), look), named, 4 * workers)
+            results = in_order(pool, lambda name: _examine(name, pictures, look), named, 4 * workers)
             for done, found in enumerate(results, 1):
                 if isinstance(found, Source):
                     usable.append(found)
@@ -382,11 +397,9 @@ def _without_near(scan: Scan, *, skip: bool) -> Scan:
     return replace(scan, usable=usable, duplicates=duplicates, groups=smallest)
 
 
-def in_order(
-    pool: ThreadPoolExecutor, examine: Callable[[str], Source | Skipped], names: Iterable[str], most: int
-) -> Iterator[Source | Skipped]:
+def in_order(pool: ThreadPoolExecutor, examine: Callable[[K], T], names: Iterable[K], most: int) -> Iterator[T]:
     """Results in the order of the names, of which at most ``most`` are waiting at a time."""
-    waiting: deque[Future[Source | Skipped]] = deque()
+    waiting: deque[Future[T]] = deque()
     for name in names:
         waiting.append(pool.submit(examine, name))
         if len(waiting) == most:
@@ -539,9 +552,10 @@ class _Look:
     missing: list[MissingExtraError] = field(default_factory=list)  # packages that some pictures need
 
 
-def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
+def _examine(name: str, pictures: SourcePictures, look: _Look) -> Source | Skipped:
     try:
-        info = read_header(path, most_bytes=look.most_bytes)
+        picture = pictures.at(name)
+        info = picture.header(look.most_bytes)
         size, downscale = look.size_px, look.downscale
         if min(info.height, info.width) < size * downscale:
             least = f"{size} px" if downscale == 1 else f"{size * downscale} px, {size} px at 1/{downscale}"
@@ -550,9 +564,9 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
             return _skipped(
                 name, f"{size_text(info.height, info.width)} is smaller than min_source_px, {look.min_source_px} px"
             )
-        digest = file_sha256(path)
+        digest = picture.sha256()
         light = info.encoding is Encoding.LINEAR
-        pixels: NDArray[Any] = read_light(path) if light else read_pixels(path)
+        pixels = picture.pixels(light=light)
         if pixels.shape[:2] != (info.height, info.width):
             return _skipped(name, "its header and its pixels disagree in size")
         depth = 8 * pixels.dtype.itemsize
@@ -565,10 +579,12 @@ def _examine(name: str, path: Path, look: _Look) -> Source | Skipped:
             look.hashes[digest] = perceptual_hash(pixels)
         rights = look.rights.of(name) if look.rights else Rights()
         rights = rights.or_else(look.listed[name].rights) if name in look.listed else rights
-        rights = rights.or_else(rights_in_container(path))
+        rights = rights.or_else(picture.rights())
+        original, original_sha256 = picture.original()
         source = Source(
             name, digest, info.height, info.width, depth, rights.license or info.license, info.icc_profile,
-            encoding=encoding, attribution=rights.attribution, url=rights.url,
+            encoding=encoding, attribution=rights.attribution, url=rights.url, original=original,
+            original_sha256=original_sha256,
         )  # fmt: skip
         for known in look.maps.values():
             source = _with_map(source, known, look.depth_format)
@@ -608,18 +624,35 @@ def _with_map(source: Source, maps: _Maps, form: DepthFormat | None) -> Source:
 
 def _named(
     given: Sequence[str | Path],
-) -> tuple[list[str], dict[str, str], list[tuple[str, Inside]]]:
-    """Sorted names of all pictures, the folders that the names are relative to, and the contents of those folders.
+) -> tuple[list[str], dict[str, str], list[tuple[str, Inside]], dict[Place, PictureArray]]:
+    """Sorted names of all pictures, the folders that the names are relative to, what is in these, and opened arrays.
 
     The contents come with the prefix of their file names.
     """
-    folders: list[tuple[Path, Sequence[str]]] = []
+    folders: list[tuple[Place, Sequence[str]]] = []
     files: list[Path] = []
     looked: list[tuple[Path, Inside]] = []
+    arrays: dict[Place, PictureArray] = {}
+    unusable: list[tuple[str, Inside]] = []
+
+    def add_array(place: Place) -> None:
+        """All pictures of a data set, or of a zarr array."""
+        try:
+            array = PictureArray(place)
+        except StoreError:
+            raise  # it says nothing about the array
+        except BlursynthError as error:
+            why = error.what.removeprefix(f"{place}: ").rstrip(".")
+            unusable.append(("", Inside(Path(), (), ((Path(place.name), why),))))
+            return
+        arrays[place] = array
+        folders.append((place, [array.name(index) for index in range(len(array))]))
 
     def add(path: Path) -> None:
         """A file, all that is in a folder, or all members of a container."""
-        if path.is_dir() or path.suffix.lower() in CONTAINER_SUFFIXES:
+        if holds_array(path):
+            add_array(path)
+        elif path.is_dir() or path.suffix.lower() in CONTAINER_SUFFIXES:
             inside = (walk_with_containers if path.is_dir() else walk_into)(path, PICTURE_SUFFIXES)
             files.extend(inside.paths)
             looked.append((inside.root, inside))
@@ -627,8 +660,13 @@ def _named(
             files.append(path)
 
     for entry in given:
-        path = expanded(entry)
-        if path.is_dir():
+        path = as_place(entry)
+        if holds_array(path):
+            add_array(path.resolve() if isinstance(path, Path) else path)
+        elif not isinstance(path, Path):
+            fix = "Check the name; pictures in object storage are given by a list of their URLs, a .urls file."
+            raise PictureError(f"{entry}: there is no data set and no zarr array.", fix=fix)
+        elif path.is_dir():
             inside = walk_with_containers(path.resolve(), PICTURE_SUFFIXES)
             folders.append((inside.root, inside.names))
             looked.append((inside.root, inside))
@@ -648,14 +686,14 @@ def _named(
     if files:
         common = Path(os.path.commonpath([_folder_of(p) for p in files]))
         folders.append((common, [file.relative_to(common).as_posix() for file in files]))
-    groups: dict[Path, set[str]] = {}
-    for folder, names in folders:
-        groups.setdefault(folder, set()).update(map(name_of, names))
-    if len(groups) == 1:
-        (only,) = groups
+    groups: dict[Place, set[str]] = {}
+    for place, names in folders:
+        groups.setdefault(place, set()).update(map(name_of, names))
+    if len(groups) == 1 and isinstance(only := next(iter(groups)), Path) and not arrays:
         # In folders matched by a pattern, names of files begin with that of the folder.
-        return sorted(groups[only]), {"": str(only)}, [(_beginning(folder, only), inside) for folder, inside in looked]
-    named, roots, labels = list[str](), dict[str, str](), dict[Path, str]()
+        contents = [(_beginning(folder, only), inside) for folder, inside in looked]
+        return sorted(groups[only]), {"": str(only)}, contents + unusable, arrays
+    named, roots, labels = list[str](), dict[str, str](), dict[Place, str]()
     for folder, inside_it in groups.items():
         base = name_of(Path(folder.name)) or "root"
         label, number = base, 2
@@ -663,7 +701,8 @@ def _named(
             label, number = f"{base}-{number}", number + 1
         roots[label], labels[folder] = str(folder), label
         named += [f"{label}/{name}" for name in inside_it]
-    return sorted(named), roots, [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
+    contents = [(f"{labels.get(f, name_of(Path(f.name)))}/", inside) for f, inside in looked]
+    return sorted(named), roots, contents + unusable, arrays
 
 
 def _folder_of(file: Path) -> Path:

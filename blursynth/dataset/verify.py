@@ -6,7 +6,8 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blursynth import degradations
+from blursynth.backends.cores import available_cores
 from blursynth.core import Degradation, Draw
 from blursynth.dataset.asset_files import asset_names, asset_path, read_asset
 from blursynth.dataset.copies import copied_names, is_whole, same_content
@@ -36,6 +38,7 @@ from blursynth.dataset.manifest import (
     MANIFEST_BYTES,
     Manifest,
     StoredObject,
+    chosen_shards,
     finished_shards,
     manifest_path,
     missing_shards,
@@ -50,7 +53,7 @@ from blursynth.dataset.render import Placement, Renderer, Window
 from blursynth.dataset.sample_records import RecordReader
 from blursynth.dataset.schema import COPIES, Spec, load_spec, store_files
 from blursynth.dataset.shards import ShardReader
-from blursynth.dataset.sources import NotUsed
+from blursynth.dataset.sources import NotUsed, in_order
 from blursynth.errors import MISSING, BlursynthError, DatasetError, StoreError
 from blursynth.io.atomic import PARTIAL
 from blursynth.io.folders import as_place
@@ -135,6 +138,8 @@ def verify(
     deep: bool = False,
     replay: int = 0,
     replay_seed: int | None = None,
+    shards: tuple[int, int] | None = None,
+    workers: int | None = None,
     source_root: str | Path | None = None,
     depth_root: str | Path | None = None,
     labels_root: str | Path | None = None,
@@ -154,6 +159,11 @@ def verify(
         Number of samples to render again from their records and source pictures.
     replay_seed
         Seed that selects these samples; by default a new one each time, which the result reports.
+    shards
+        Check only the shards ``a <= s < b``, for job arrays, and the files that belong to no shard. The digests, and
+        what follows from all shards, are not checked then.
+    workers
+        Number of threads that check shards; by default the number of cores.
     source_root
         Folder of the source pictures, for ``replay``; by default where they were when the data set was started.
     depth_root, labels_root
@@ -181,13 +191,16 @@ def verify(
     if spec is None:
         return Verification(path=out, shards=0, samples=0, replayed=(), level=level, problems=tuple(problems))
     seed = secrets.randbits(32) if replay and replay_seed is None else replay_seed
-    chosen = _chosen(spec, replay, seed or 0)
+    wanted = chosen_shards(shards, spec)
+    whole = len(wanted) == spec.shards
+    samples = range(spec.range_of(wanted[0]).start, spec.range_of(wanted[-1]).stop)
+    chosen = _chosen(samples, replay, seed or 0)
     # Checked first, since moved sources are not damage, and hours may pass before samples are replayed.
     roots = source_roots(out, spec, source_root, depth_root, labels_root) if chosen else {}
-    total = spec.shards + len(chosen)
-    there = [shard for shard in finished_shards(out) if shard < spec.shards]
-    for done, shard in enumerate(there, 1):
-        problems += _check_shard(out, spec, shard, deep)
+    total = len(wanted) + len(chosen)
+    there = [shard for shard in finished_shards(out) if shard in wanted]
+    for done, found in enumerate(_check_shards(out, spec, there, deep, workers or available_cores()), 1):
+        problems += found
         if on_progress is not None:
             on_progress(Progress("verify", done, total))
     for name, data in store_files(spec).items():  # what plain zarr readers see, which the specification determines
@@ -199,7 +212,7 @@ def verify(
             read_asset(name, out)
     with _reported(problems):
         read_sealed(out / "skipped.json", "the list of unused inputs", NotUsed)
-    index, found = _check_index(out, spec, there)
+    index, found = _check_index(out, spec, there, wanted)
     problems += found
     found, notes = _check_copies(out, spec)
     problems += found
@@ -211,18 +224,19 @@ def verify(
             if index is not None and derived != index:
                 problems.append(Problem("index.json: its digests are not those of the content"))
     own = there if index is None else [*there, *missing_shards(out, spec)[:MOST_MISSING]]
-    for name, what, ours in _others(out, spec, own):
+    for name, what, ours in _others(out, spec, own) if whole else ():
         # While a data set is being made, there are files of shards whose manifests do not exist yet.
         if ours and index is not None:
             problems.append(Problem(f"{name}: {what}"))
         else:
             notes.append(f"{name}: {what}")
     if chosen:
-        problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, roots, kinds, on_progress)
+        shown = None if on_progress is None else lambda done: on_progress(Progress("verify", len(wanted) + done, total))
+        problems += _check_replays(out, chosen, {p.shard for p in problems}, spec, roots, kinds, shown)
     return Verification(
         path=out,
-        shards=spec.shards,
-        samples=spec.count,
+        shards=len(wanted),
+        samples=len(samples),
         replayed=chosen,
         level=level,
         problems=tuple(problems),
@@ -243,15 +257,25 @@ def _reported(problems: list[Problem], shard: int | None = None) -> Iterator[Non
         problems.append(Problem(str(error), shard))
 
 
-def _chosen(spec: Spec, number: int, seed: int) -> tuple[int, ...]:
+def _chosen(samples: range, number: int, seed: int) -> tuple[int, ...]:
     """A random choice of samples."""
-    if number >= spec.count:
-        return tuple(range(spec.count))
+    if number >= len(samples):
+        return tuple(samples)
     stream = Stream(seed, 0, "verify")
     found: dict[int, None] = {}
     while len(found) < number:
-        found[min(int(stream.uniform() * spec.count), spec.count - 1)] = None
+        found[samples[min(int(stream.uniform() * len(samples)), len(samples) - 1)]] = None
     return tuple(found)
+
+
+def _check_shards(out: Place, spec: Spec, shards: Sequence[int], deep: bool, workers: int) -> Iterator[list[Problem]]:
+    """The problems of each shard, in order. Reading, hashing and decoding release the interpreter's lock."""
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from in_order(pool, lambda shard: _check_shard(out, spec, shard, deep), shards, 2 * workers)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _check_shard(out: Place, spec: Spec, shard: int, deep: bool) -> list[Problem]:
@@ -349,14 +373,16 @@ def _check_samples(out: Place, spec: Spec, shard: int, manifest: Manifest) -> li
     return problems
 
 
-def _check_index(out: Place, spec: Spec, there: Sequence[int]) -> tuple[Index | None, list[Problem]]:
-    """The index, and problems with it, with the files that it names, and with missing shards."""
+def _check_index(out: Place, spec: Spec, there: Sequence[int], wanted: range) -> tuple[Index | None, list[Problem]]:
+    """The index, and problems with it, with the files that it names, and with missing ones of the wanted shards."""
     try:
         index = read_index(out, spec)
     except DatasetError as error:
         return None, [Problem(str(error))]
     if index is None:
-        return None, [Problem(f"{UNFINISHED} ({len(there)} of {spec.shards} shards)")]
+        if len(there) == len(wanted) < spec.shards:
+            return None, []
+        return None, [Problem(f"{UNFINISHED} ({len(there)} of {len(wanted)} shards)")]
     problems = []
     for name in ("README.md", "croissant.json"):
         try:
@@ -369,7 +395,7 @@ def _check_index(out: Place, spec: Spec, there: Sequence[int]) -> tuple[Index | 
             problems.append(Problem(f"{name}: is missing; blursynth repair writes it again"))
         except OSError as error:
             problems.append(Problem(f"{name}: cannot be read ({error})"))
-    missing = missing_shards(out, spec)
+    missing = [shard for shard in missing_shards(out, spec) if shard in wanted]
     for shard in missing[:MOST_MISSING]:
         what = f"{relative(manifest_path(out, shard), out)}: the manifest is missing"
         problems.append(Problem(f"{what}; blursynth repair makes the shard again", shard))
@@ -423,7 +449,7 @@ def _check_replays(
     spec: Spec,
     roots: Mapping[str, str],
     kinds: Sequence[type[Degradation]],
-    on_progress: OnProgress | None,
+    show: Callable[[int], None] | None,
 ) -> list[Problem]:
     problems = []
     try:
@@ -444,8 +470,8 @@ def _check_replays(
             except BlursynthError as error:
                 what = f"sample {i}: cannot be rendered again: {error}"
                 problems.append(Problem(what, None, i, error.field, error.value))
-        if on_progress is not None:
-            on_progress(Progress("verify", spec.shards + number, spec.shards + len(chosen)))
+        if show is not None:
+            show(number)
     return problems
 
 

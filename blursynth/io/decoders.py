@@ -24,6 +24,7 @@ from blursynth.errors import BlursynthError, MissingExtraError, PictureError, re
 from blursynth.frame import Encoding
 from blursynth.io.containers import is_member, open_file, read_file
 from blursynth.io.folders import check_readable
+from blursynth.io.object_store import Place
 
 __all__ = [
     "CODE_SUFFIXES",
@@ -129,7 +130,7 @@ def reading(path: Path) -> Iterator[None]:
         raise damaged(path, error) from None
 
 
-def check_size(path: Path, height: int, width: int) -> None:
+def check_size(path: Place, height: int, width: int) -> None:
     """Refuse pictures of more than :data:`LARGEST_PX` pixels."""
     if width * height > LARGEST_PX:
         raise PictureError(
@@ -140,7 +141,7 @@ def check_size(path: Path, height: int, width: int) -> None:
         )
 
 
-def check_bytes(path: Path, needed: int, most: int = LARGEST_DECODED_BYTES) -> None:
+def check_bytes(path: Place, needed: int, most: int = LARGEST_DECODED_BYTES) -> None:
     """Refuse what takes more memory than ``most`` when it is decoded, however small the file."""
     if needed > most:
         raise PictureError(

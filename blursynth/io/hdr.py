@@ -33,7 +33,7 @@ from blursynth.io.decoders import (
     reading,
 )
 
-__all__ = ["exr_channels", "exr_info", "light_info", "read_light", "transparent"]
+__all__ = ["checked_light", "exr_channels", "exr_info", "light_info", "read_light", "transparent"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,14 +115,18 @@ def read_light(path: Path, info: PictureInfo) -> NDArray[np.float32]:
     colors = {"OpenEXR": _read_exr, "raw": _read_raw}.get(info.mode, _read_by_opencv)(path)
     if colors.shape[:2] != (info.height, info.width):
         raise damaged(path, "its header and its pixels disagree in size")
-    light = np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
+    return checked_light(np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors, str(path))
+
+
+def checked_light(light: NDArray[Any], place: str) -> NDArray[np.float32]:
+    """Light of any shape, finite and >= 0, as of :func:`read_light`; ``place`` is where it was read."""
     unknown = int(np.count_nonzero(~np.isfinite(light)))
     if unknown:
         raise PictureError(
             f"holds {unknown} values that are NaN or infinite, of {light.size}.",
             why="Blur would spread each of them to other pixels.",
             fix="Replace them first, for example by the largest finite value (renderers write them for the sun).",
-            place=str(path),
+            place=place,
         )
     light = np.ascontiguousarray(light, np.float32)
     if light.min() < 0:
@@ -132,11 +136,11 @@ def read_light(path: Path, info: PictureInfo) -> NDArray[np.float32]:
                 f"holds negative values, {below / max(above, 1e-30):.0%} of its light.",
                 why="Light is not negative, so these may be logarithms, differences or directions.",
                 fix="Convert them to light, or leave the file out.",
-                place=str(path),
+                place=place,
             )
         _LOG.info(
             "%s: %d of %d values are negative, down to %.3g, and were set to 0",
-            path, np.count_nonzero(light < 0), light.size, light.min(),
+            place, np.count_nonzero(light < 0), light.size, light.min(),
         )  # fmt: skip
         np.maximum(light, 0, out=light)
     return light

@@ -45,6 +45,8 @@ _LIMITS: dict[str, Any] = {
     },
 }
 
+_OF_MACHINE = "//169.254.169.254/"
+
 _stores: dict[str, Any] = {}
 _process = 0  # the one that made the first request
 
@@ -344,8 +346,10 @@ def _reason(error: Exception) -> str:
     after = f" after {int(tried[1]) + 1} attempts" if tried else ""
     status = re.search(r"status code: (\d{3}[ A-Za-z]*)", text)
     code = re.search(r"<Code>([A-Za-z0-9]{1,60})</Code>", text)
+    # Without credentials in the environment, the provider's machines are asked for their own, at this address.
+    asked = "no credentials are in the environment, and this machine has none: " if _OF_MACHINE in text else ""
     if status:
-        return f"{status[1].strip()}{f' ({code[1]})' if code else ''}{after}"
+        return f"{asked}{status[1].strip()}{f' ({code[1]})' if code else ''}{after}"
     plain = re.sub(r"\S+://\S+", "the store", " ".join(text.split()))
     plain = re.sub(r"^Generic \S+ error: |Error performing .*? in [0-9.]+\S+( - |, after .* - )", "", plain)
-    return f"{plain[:200].rstrip(' .')}{after}"
+    return f"{asked}{plain[:200].rstrip(' .')}{after}"

@@ -564,6 +564,9 @@ def test_verify(made: Path) -> None:
     assert f"{made} is sound: 10 pairs in 3 shards, every file checked." in text
     text = passes("verify", made, "--deep", "--replay", 2)
     assert re.search(r"every file and every picture checked, 2 samples rendered again \(--replay-seed \d+\)\.", text)
+    text = passes("verify", made, "--shards", "1:3", "--workers", 1)
+    assert f"{made} is sound in shards 1:3: 6 pairs in 2 shards, every file checked." in text
+    assert "digest" not in text
 
 
 def test_verify_lists_problems_and_repair_mends_them(photos: Path, tmp_path: Path) -> None:

@@ -584,3 +584,24 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(
     found = bs.verify(str(out), deep=True)
     assert found.ok, found.problems
     assert not found.notes
+
+
+def test_missing_credentials_are_told_from_a_refusal(tmp_path: Path) -> None:
+    """Providers' clients then ask an address that only their own machines have."""
+    import obstore
+
+    place = ObjectPath.parse("gs://bucket/pairs")
+    asked = "Generic GCS error: Error performing token request: Error performing GET http://169.254.169.254/compute/token in 1ms - "
+
+    def fails(text: str) -> Callable[[], None]:
+        def request() -> None:
+            raise obstore.exceptions.GenericError(text)
+
+        return request
+
+    with pytest.raises(
+        bs.StoreError, match=r"\(no credentials are in the environment, and this machine has none: 403 Fo"
+    ):
+        place._call(fails(asked + "Server returned non-2xx status code: 403 Forbidden: denied"))
+    with pytest.raises(bs.StoreError, match=r"failed \(403 Forbidden\)"):
+        place._call(fails("Generic GCS error: Server returned non-2xx status code: 403 Forbidden: denied"))

@@ -295,3 +295,36 @@ def test_every_flipped_bit_in_every_file_is_found(copy: Path) -> None:
         size = (copy / name).stat().st_size
         assert flips_that_pass(copy, [i / size for i in range(0, size, 7)], [copy / name]) == []
     assert verify(copy, deep=True).ok
+
+
+def test_some_shards_alone(copy: Path, pictures: Path) -> None:
+    """Of three shards of 4, 4 and 3 samples, each job checks its own, whatever is wrong with the others."""
+    flip(copy / SHARD, 100)
+    (copy / "draws/000002.jsonl").unlink()
+    first = verify(copy, deep=True, replay=3, replay_seed=1, shards=(0, 1))
+    assert first.ok, first.problems
+    assert (first.shards, first.samples, first.digest) == (1, 4, {})
+    assert set(first.replayed) < {0, 1, 2, 3}
+    assert verify(copy, shards=(1, 2)).damaged_shards == (1,)
+    assert verify(copy, shards=(2, 9)).damaged_shards == (2,)
+    assert set(verify(copy, replay=99, shards=(1, 3)).replayed) == {4, 5, 6, 7, 8, 9, 10}
+    (copy / "manifest/000002.json").unlink()
+    assert verify(copy, shards=(0, 1)).ok
+    assert [p.what for p in verify(copy, shards=(2, 3)).problems] == [
+        "manifest/000002.json: the manifest is missing; blursynth repair makes the shard again"
+    ]
+    (copy / "index.json").unlink()  # still being made, by other jobs
+    assert verify(copy, shards=(0, 1)).ok
+    assert [p.what for p in verify(copy, shards=(2, 3)).problems] == ["the data set is not finished (0 of 1 shards)"]
+    for wrong in ((3, 4), (2, 2), (-1, 2)):
+        with pytest.raises(bs.InvalidValueError, match="shards"):
+            verify(copy, shards=wrong)
+
+
+def test_any_number_of_workers_finds_the_same(copy: Path) -> None:
+    for name in ("sharp/c/2/0/0/0", SHARD, "draws/000000.jsonl"):
+        flip(copy / name, 60)
+    one, several = (verify(copy, deep=True, workers=workers) for workers in (1, 3))
+    assert one.problems == several.problems
+    assert [p.shard for p in one.problems] == sorted(p.shard for p in one.problems if p.shard is not None)
+    assert one.damaged_shards == (0, 1, 2)
