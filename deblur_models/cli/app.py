@@ -8,7 +8,19 @@ import typer
 
 from blursynth.cli import console
 from blursynth.cli.command_group import SETTINGS, Commands
-from deblur_models.cli import apply, evaluate, export, fields, import_, losses, methods, networks, protocols, train
+from deblur_models.cli import (
+    apply,
+    evaluate,
+    export,
+    fields,
+    import_,
+    losses,
+    methods,
+    networks,
+    protocols,
+    quantize,
+    train,
+)
 
 __all__ = ["app"]
 
@@ -59,7 +71,7 @@ def deblur(
     """Train deblurring networks from sharp pictures alone, evaluate them, and apply them."""
 
 
-for module in (train, evaluate, apply, export, fields, networks, losses, methods, protocols, import_):
+for module in (train, evaluate, apply, export, quantize, fields, networks, losses, methods, protocols, import_):
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command
     )
