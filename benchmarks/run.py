@@ -41,7 +41,13 @@ PARTS = (
     "real_data",
     "recipe_motion",
 )
-LONG_PARTS = ("training", "training_value", "training_ablation", "fit")  # long: only when they are named
+LONG_PARTS = (
+    "training",
+    "training_value",
+    "training_ablation",
+    "fit",
+    "quantization",
+)  # long: only when they are named
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"

@@ -61,6 +61,14 @@ def command(
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="RECIPE", help="Blur of the photographs: a name or a .toml file.")
     ] = "default",
+    fine_tune: Annotated[
+        int,
+        typer.Option(
+            "--fine-tune",
+            metavar="STEPS",
+            help="Train first for STEPS steps, with values rounded to integers (quantization-aware; needs torchao).",
+        ),
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> None:
     """Convert an exported network to 8-bit integers (INT8)."""
@@ -75,6 +83,7 @@ def command(
             max_loss_db=max_loss_db,
             photos=photos,
             recipe=recipe,
+            fine_tuning_steps=fine_tune,
             overwrite=force,
             on_step=lambda what, number, total: update(description=what, completed=number, total=total),
         )

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blursynth.dataset import DatasetRequest, OnlineDataset
+from blursynth.dataset import DatasetRequest, OnlineDataset, Sample
 from blursynth.dataset.bundled import BUNDLED_PREFIX
 from blursynth.errors import DatasetError, InvalidValueError, did_you_mean, require
 from blursynth.io.folders import expanded
+from deblur_models.checkpoints.checkpoint import load_network
 from deblur_models.data.collate import values_of
 from deblur_models.export.exporting import checked_target, export_network, publish
+from deblur_models.export.fine_tune import fine_tuned
 from deblur_models.export.int8 import CALIBRATIONS, Calibration, Quantizer
 from deblur_models.export.onnx_graph import described
 from deblur_models.networks.padding import mirror_pad
@@ -33,7 +36,8 @@ HELD_OUT_PAIRS = 32
 _SIDE_PX = 192
 _RANKED_ON = 8
 _LEAST_SQUARE = 1e-10  # 100 dB, so that one picture that is not changed does not decide a mean
-_MOST_SAMPLES = 4096
+_PATCH_PX, _BATCH = 96, 8
+_MOST_SAMPLES, _MOST_STEPS = 4096, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Quantized:
     bytes_float32: int
     calibration: Calibration
     samples: int
+    fine_tuning_steps: int
     layers: int
     float32_layers: tuple[str, ...]
     loss: Loss
@@ -101,6 +106,7 @@ class Quantized:
             "bytes_float32": self.bytes_float32,
             "calibration": self.calibration,
             "samples": self.samples,
+            "fine_tuning_steps": self.fine_tuning_steps,
             "layers": self.layers,
             "float32_layers": self.float32_layers,
             "loss": {**asdict(self.loss), "mean_db": self.loss.mean_db},
@@ -116,6 +122,7 @@ def quantize_network(
     max_loss_db: float = 0.1,
     photos: str | Path | None = None,
     recipe: str | Path = "default",
+    fine_tuning_steps: int = 0,
     overwrite: bool = False,
     on_step: OnStep = lambda what, done, total: None,
 ) -> Quantized:
@@ -143,6 +150,9 @@ def quantize_network(
         training and the held-out ones of scikit-image.
     recipe
         The blur of these photographs: the one that the network was trained for.
+    fine_tuning_steps
+        Steps of training in which values are rounded to 8 bits, each on 8 patches of the photographs for the
+        calibration; not for ``.onnx`` files. See :func:`~deblur_models.export.fine_tune.fine_tuned`.
     overwrite
         Whether to overwrite the file.
     on_step
@@ -160,8 +170,8 @@ def quantize_network(
 
     Notes
     -----
-    Not modeled: integers in matrix products and attention, which stay in float32; training with integers. That 7 bits
-    are used in weights is explained in :class:`~deblur_models.export.int8.Quantizer`.
+    Not modeled: integers in matrix products and attention, which stay in float32. Why weights have 7 bits is explained
+    in :class:`~deblur_models.export.int8.Quantizer`.
 
     References
     ----------
@@ -178,10 +188,16 @@ def quantize_network(
         raise InvalidValueError(f"samples must be 1 to {_MOST_SAMPLES}, got {samples}.", fix="64 is usual.")
     if not (max_loss_db > 0 and math.isfinite(max_loss_db)):
         raise InvalidValueError(f"max_loss_db must be > 0 and finite, got {max_loss_db}.", fix="0.1 is usual.")
+    if not 0 <= fine_tuning_steps <= _MOST_STEPS:
+        raise InvalidValueError(f"fine_tuning_steps must be 0 to {_MOST_STEPS}, got {fine_tuning_steps}.")
     onnx = require("onnx", extra="onnx", purpose="Quantization")
     target = checked_target(expanded(path), "onnx", overwrite)
+    source = expanded(network)
+    if source.suffix == ".onnx" and fine_tuning_steps:
+        raise InvalidValueError(
+            f"{source}: only the weights of a checkpoint can be fine-tuned.", fix="Give the run instead of its export."
+        )
     with tempfile.TemporaryDirectory() as folder:
-        source = expanded(network)
         if source.suffix != ".onnx":
             source = export_network(network, Path(folder) / "float32.onnx", runtimes=["onnxruntime"]).path
         in_float32 = OnnxNetwork(source)
@@ -190,12 +206,23 @@ def quantize_network(
                 f"{source}: has the precision {precision}, but ranges are measured in float32.",
                 fix="Export the network with --precision float32, and quantize that file.",
             )
-        model = onnx.load(source, load_external_data=False)
+        size_px = in_float32.size_px
+        side_px = min((_SIDE_PX, *(size_px or ())))
+        seen = _pairs(_photographs(photos, "training", recipe, side_px, samples))
+        held_out = _pairs(_photographs(photos, "held-out", recipe, side_px, HELD_OUT_PAIRS))
+        start = source
+        if fine_tuning_steps:
+            patches = _photographs(photos, "training", recipe, _PATCH_PX, None)
+            tuned = fine_tuned(
+                load_network(network),
+                lambda step: torch.cat([_values(patches[step * _BATCH + n].blurred) for n in range(_BATCH)]),
+                fine_tuning_steps,
+                on_step=lambda done: on_step("fine-tuning", done, fine_tuning_steps),
+            )
+            start = export_network(tuned, Path(folder) / "tuned.onnx", runtimes=["onnxruntime"]).path
+        model = onnx.load(start, load_external_data=False)
         if any(one.external_data for one in model.graph.initializer):
             raise DatasetError(f"{source}: has weights in other files.", fix="Export the network again.")
-        size_px = in_float32.size_px
-        seen = _pairs(photos, "training", recipe, samples, size_px)
-        held_out = _pairs(photos, "held-out", recipe, HELD_OUT_PAIRS, size_px)
         quantizer = Quantizer(
             model,
             [_padded(blurred, size_px).numpy() for blurred, _ in seen],
@@ -213,28 +240,21 @@ def quantize_network(
         def loss_of(float32_nodes: Sequence[str]) -> Loss:
             return Loss.between(expected, _squares(int8(float32_nodes), held_out))
 
-        on_step("measuring", 0, len(quantizer.layers))
+        on_step("measuring", 0, HELD_OUT_PAIRS)
         float32_nodes: Sequence[str] = ()
-        loss = all_int8 = loss_of(float32_nodes)
+        loss = loss_of(float32_nodes)
         if not loss.db <= max_loss_db:
             blurred = [blurred for blurred, _ in seen[:_RANKED_ON]]
             ranked = _most_sensitive_first(quantizer.layers, in_float32, int8, blurred, on_step)
-            too_few, enough = 0, len(ranked)  # with all of them in float32 nothing is lost
-            while enough - too_few > 1:
-                number = (too_few + enough) // 2
-                on_step("choosing layers", number, len(ranked))
-                found = loss_of(ranked[:number])
-                if found.db <= max_loss_db:
-                    enough, float32_nodes, loss = number, ranked[:number], found
-                else:
-                    too_few = number
-            if not float32_nodes:
+            fewest = _fewest(ranked, loss_of, max_loss_db, on_step)
+            if fewest is None:
                 raise DatasetError(
-                    f"{target}: not written, since with every layer in integers {all_int8.db:.2f} dB are lost, and "
-                    f"only with every layer in float32 at most {max_loss_db:g} dB.",
+                    f"{target}: not written, since with every layer in integers {loss.db:.2f} dB are lost, and only "
+                    f"with every layer in float32 at most {max_loss_db:g} dB.",
                     fix="Allow a larger loss (--max-loss-db), calibrate on more or other photographs, or export the "
                     "network in float16.",
                 )
+            float32_nodes, loss = fewest
         model = quantizer.quantized(float32_nodes)
         names = tuple(quantizer.layers[node] for node in float32_nodes)
         about = {
@@ -245,6 +265,7 @@ def quantize_network(
                 "samples": samples,
                 "photos": "scikit-image" if photos is None else expanded(photos).name,
                 "recipe": Path(recipe).name,
+                "fine_tuning_steps": fine_tuning_steps,
                 "float32_layers": names,
             },
         }
@@ -259,6 +280,7 @@ def quantize_network(
             bytes_float32=source.stat().st_size,
             calibration=calibration,
             samples=samples,
+            fine_tuning_steps=fine_tuning_steps,
             layers=len(quantizer.layers),
             float32_layers=names,
             loss=loss,
@@ -271,27 +293,35 @@ def _psnr(square: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     return -10.0 * np.log10(np.maximum(square, _LEAST_SQUARE))
 
 
-def _pairs(
+def _photographs(
     photos: str | Path | None,
     part: Literal["training", "held-out"],
     recipe: str | Path,
-    count: int,
-    size_px: tuple[int, int] | None,
-) -> list[tuple[Tensor, Tensor]]:
-    """Blurred and sharp pictures ``[1, 3, H, W]`` in 0..1 of other photographs in each of the two parts."""
+    size_px: int,
+    count: int | None,
+) -> OnlineDataset:
+    """Blurred photographs; those of the two parts are others."""
     shares = {"training": (0.0, 0.75), "held-out": (0.75, 1.0)}
-    request = DatasetRequest(
-        sources=f"{BUNDLED_PREFIX}{part}" if photos is None else photos,
-        share=None if photos is None else shares[part],
-        recipe=recipe,
-        size_px=min((_SIDE_PX, *(size_px or ()))),
-        seed=list(shares).index(part),
-        count=count,
+    return OnlineDataset(
+        DatasetRequest(
+            sources=f"{BUNDLED_PREFIX}{part}" if photos is None else photos,
+            share=None if photos is None else shares[part],
+            recipe=recipe,
+            size_px=size_px,
+            seed=list(shares).index(part),
+            count=count,
+        )
     )
-    return [
-        (values_of(sample.blurred, "cpu")[None], values_of(sample.sharp, "cpu")[None])
-        for sample in OnlineDataset(request)
-    ]
+
+
+def _pairs(samples: Iterable[Sample]) -> list[tuple[Tensor, Tensor]]:
+    """Blurred and sharp pictures."""
+    return [(_values(sample.blurred), _values(sample.sharp)) for sample in samples]
+
+
+def _values(codes: NDArray[Any]) -> Tensor:
+    """Codes ``[H, W, 3]`` as ``[1, 3, H, W]`` in 0..1."""
+    return values_of(codes, "cpu")[None]
 
 
 def _padded(picture: Tensor, size_px: tuple[int, int] | None) -> Tensor:
@@ -329,3 +359,23 @@ def _most_sensitive_first(
         error[node] = sum(float((a - b).square().mean()) for a, b in zip(found, expected, strict=True))
         on_step("measuring layers", done, len(nodes))
     return sorted(nodes, key=error.__getitem__, reverse=True)
+
+
+def _fewest(
+    ranked: Sequence[str], loss_of: Callable[[Sequence[str]], Loss], max_loss_db: float, on_step: OnStep
+) -> tuple[Sequence[str], Loss] | None:
+    """The fewest of the most sensitive nodes that must stay in float32, and the loss; None if all of them must.
+
+    By bisection, which takes the loss to fall with their number.
+    """
+    found = None
+    too_few, enough = 0, len(ranked)
+    while enough - too_few > 1:
+        number = (too_few + enough) // 2
+        on_step("choosing layers", number, len(ranked))
+        loss = loss_of(ranked[:number])
+        if loss.db <= max_loss_db:
+            enough, found = number, (ranked[:number], loss)
+        else:
+            too_few = number
+    return found
