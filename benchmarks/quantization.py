@@ -68,14 +68,16 @@ def main() -> str:
         f" Real pairs: PSNR lost against torch in float32, mean and worst of 19; {protocol()} No harm: PSNR of what "
         "becomes of sharp pictures against themselves, mean."
     )
-    return (
-        f"## Quantization\n\n{machine()}; {version('torch')}, {version('onnxruntime')}, {version('torchao')}. "
-        f"`deblur quantize {NAME}`: a `drunet` of 1.0 million weights on a picture of 576 x 384 px. Times are the least "
-        "of runs in turn, since others used the machine: of one thread the processor's, of two on the wall. Held-out: "
-        "PSNR of restored against sharp, float32 minus int8, of 32 pictures of scikit-image that the calibration does "
-        f"not see; pooled: of the mean squared error; no harm: what sharp ones gain or lose.{real if next(iter(found.values())) else ''} "
-        f"`{ANY_DB:g}`: no limit of the loss; `{TIGHT_DB:g}`: `--max-loss-db {TIGHT_DB:g}`.\n\n{table(head, rows)}"
-    )
+    versions = ", ".join(map(version, ("torch", "onnxruntime", "torchao")))
+    return f"""## Quantization
+
+{machine()}; {versions}. `deblur quantize {NAME}`: a `drunet` of 1.0 million weights, on a picture of 576 x 384 px.
+Times are the least of runs in turn, since others used the machine: of one thread the processor's, of two on the wall.
+Held-out: PSNR of restored against sharp, float32 minus int8, of 32 pictures of scikit-image that the calibration does
+not see; pooled: of the mean squared error; no harm: PSNR of what becomes of sharp pictures against themselves, int8 minus
+float32. `{ANY_DB:g}`: no limit of the loss; `{TIGHT_DB:g}`: `--max-loss-db {TIGHT_DB:g}`.{real if any(found.values()) else ""}
+
+{table(head, rows)}"""
 
 
 def made(folder: Path) -> dict[str, Variant]:

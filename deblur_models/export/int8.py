@@ -83,22 +83,23 @@ class Quantizer:
 
     @property
     def layers(self) -> Mapping[str, str]:
-        """Names of nodes that can be left in float32, in their order, and of the layers in the network they are."""
+        """Names of the nodes that are convolutions, in their order, and of the layers in the network that they are."""
         names = dict(layers_of(self._model))
-        return {node.name: names[node.output[0]] for node in self._nodes if node.op_type not in _ACTIVATIONS}
+        return {node.name: names[node.output[0]] for node in self._nodes if node.op_type in _CONVOLUTIONS}
 
     def quantized(self, in_float32: Collection[str] = ()) -> onnx.ModelProto:
-        """The graph in integers, except for some nodes: at least one of :attr:`layers` must be left."""
+        """The graph in integers, except for some convolutions: at least one of :attr:`layers` must be left."""
         from onnxruntime.quantization import CalibrationMethod, QuantType
         from onnxruntime.quantization.calibrate import TensorsData
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-        left_out = {output for node in self._nodes if node.name in in_float32 for output in node.output}
-        names = [
-            node.name
-            for node in self._nodes
-            if not (left_out.intersection(node.input[:1]) if node.op_type in _ACTIVATIONS else node.name in in_float32)
-        ]
+        names: list[str] = []
+        integers: set[str] = set()
+        for node in self._nodes:
+            is_convolution = node.op_type in _CONVOLUTIONS
+            if node.name not in in_float32 if is_convolution else integers.intersection(node.input):
+                names.append(node.name)
+                integers.update(node.output)
         with _quietly():
             quantizer = QDQQuantizer(
                 copy.deepcopy(self._model),
@@ -113,12 +114,41 @@ class Quantizer:
                 {},
             )
             quantizer.quantize_model()
+            quantizer.model.topological_sort()
         made: onnx.ModelProto = quantizer.model.model
+        _keep_in_float32(made, in_float32)
         del made.graph.value_info[:]  # of values that are gone, too
         kept = [one for one in made.metadata_props if one.key != "onnx.infer"]  # a note of its own
         del made.metadata_props[:]
         made.metadata_props.extend(kept)
         return made
+
+
+def _keep_in_float32(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Keep ONNX Runtime from quantizing convolutions that are left in float32.
+
+    Between integers it does so itself, with one scale for all weights (its WeightBiasQuantization), unless the scale of
+    the input is a vector. So they get their input by a vector whose elements are all that scale.
+    """
+    import onnx
+
+    makers = {output: node for node in model.graph.node for output in node.output}
+    constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    for place, node in reversed(list(enumerate(model.graph.node))):
+        given = makers.get(node.input[0]) if node.name in names else None
+        if given is None or given.op_type != "DequantizeLinear":
+            continue
+        weights = constants[node.input[1]]
+        groups = next((one.i for one in node.attribute if one.name == "group"), 1)
+        channels = weights.shape[1] * groups if node.op_type == "Conv" else weights.shape[0]
+        inputs = [given.input[0]]
+        for name in given.input[1:]:
+            inputs.append(f"{node.name}_{name}")
+            vector = np.full(channels, constants[name])
+            model.graph.initializer.append(onnx.numpy_helper.from_array(vector, inputs[-1]))
+        node.input[0] = f"{node.name}_input"
+        made = onnx.helper.make_node("DequantizeLinear", inputs, [node.input[0]], f"{node.name}_dequantize", axis=1)
+        model.graph.node.insert(place, made)
 
 
 def _between_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:

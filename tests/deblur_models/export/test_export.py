@@ -208,7 +208,9 @@ def test_a_wrong_layer_is_named_and_nothing_is_written(
     layer: str, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "traced", change_layer(layer))
-    with pytest.raises(DatasetError, match=rf"not written, since onnxruntime .* The first layer that differs: {layer} "):
+    with pytest.raises(
+        DatasetError, match=rf"not written, since onnxruntime .* The first layer that differs: {layer} "
+    ):
         export_network(network, tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -406,7 +408,9 @@ def test_the_example_in_cpp_is_compiled_and_run(fixed: Path, network: Network, t
     _blurred(tmp_path / "blurred.png")
     subprocess.run([program, fixed, tmp_path / "blurred.png", tmp_path / "out.png"], check=True)
     _same_as_here(network, tmp_path / "blurred.png", tmp_path / "out.png")
-    assert subprocess.run([program, fixed, fixed, tmp_path / "no.png"], check=False, capture_output=True).returncode == 1
+    assert (
+        subprocess.run([program, fixed, fixed, tmp_path / "no.png"], check=False, capture_output=True).returncode == 1
+    )
 
 
 def _blurred(path: Path) -> None:
