@@ -43,7 +43,7 @@ PARTS = (
     "detection",
     "prefilter",
 )
-LONG_PARTS = ("export", "training", "training_value", "training_ablation", "fit")  # long: only when they are named
+LONG_PARTS = ("export", "quantization", "training", "training_value", "training_ablation", "fit")  # only when named
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"

@@ -27,7 +27,7 @@ from deblur_models.networks import BlurGenerator, Network
 from deblur_models.restore.network_restorer import usual_tiles
 from deblur_models.restore.onnx_network import FORMAT
 
-__all__ = ["FORMATS", "Exported", "Format", "Precision", "export_network"]
+__all__ = ["FORMATS", "Exported", "Format", "Precision", "checked_target", "export_network", "publish"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ def export_network(
         done = Exported(
             target, format, precision, size_px, sum(p.stat().st_size for p in _files(draft)), tuple(parity), refused
         )
-        _publish(draft, target, done)
+        publish(draft, target, done.to_dict())
     return done
 
 
@@ -225,6 +225,11 @@ def _checked(
         raise InvalidValueError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}.", field="opset")
     if size_px is not None and not all(1 <= side <= 16384 for side in size_px):
         raise InvalidValueError(f"size_px must be two sides of 1 to 16384 px, got {size_px}.", field="size_px")
+    return checked_target(path, format, overwrite)
+
+
+def checked_target(path: Path, format: Format, overwrite: bool) -> Path:
+    """A file that can be written; its folder is created."""
     ending = FORMATS[format][0]
     if path.suffix != ending:
         raise InvalidValueError(f"{path}: files of the format {format} end in {ending}.", fix=f"Name it NAME{ending}.")
@@ -256,11 +261,12 @@ def _files(path: Path) -> list[Path]:
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
 
-def _publish(draft: Path, target: Path, done: Exported) -> None:
+def publish(draft: Path, target: Path, report: Mapping[str, Any]) -> None:
+    """Give a finished file its name, and write a report beside it."""
     try:
         for made, file in reversed(list(zip(_files(draft), _files(target), strict=True))):  # .bin before the .xml
             write_atomically(file, made.read_bytes())
-        text = json.dumps(done.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(report, indent=1, allow_nan=False)
         write_atomically(target.with_name(f"{target.stem}.parity.json"), f"{text}\n".encode())
     except OSError as error:
         raise DatasetError(
