@@ -41,7 +41,8 @@ PARTS = (
     "real_data",
     "recipe_motion",
 )
-LONG_PARTS = ("training", "training_value", "training_ablation", "fit")  # long: only when they are named
+# Only when they are named.
+LONG_PARTS = ("training", "training_value", "training_ablation", "fit", "distillation", "pruning")
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"
