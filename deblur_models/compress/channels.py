@@ -29,10 +29,10 @@ Dimension = tuple[str, int]
 """A weight by its name, and one of its dimensions."""
 
 # Operations by what they do to names; any other one is refused.
-_QUESTIONS = {"__get__", "element_size", "is_floating_point"}
+_QUESTIONS = {"__get__", "dim", "element_size", "is_floating_point"}
 _MOVES = {
-    "__getitem__", "cat", "chunk", "detach", "index_select", "pixel_shuffle", "pixel_unshuffle", "reshape", "to",
-    "unfold",
+    "__getitem__", "cat", "chunk", "detach", "index_select", "narrow", "pixel_shuffle", "pixel_unshuffle", "reshape",
+    "stack", "to", "unbind",
 }  # fmt: skip
 _ELEMENTWISE = {
     "add", "clamp", "div", "dropout", "dropout2d", "hardtanh", "leaky_relu", "mul", "relu", "rsqrt", "sigmoid", "sub",

@@ -21,6 +21,9 @@ __all__ = ["Distillation", "load_distillation"]
 
 Sizes = tuple[int, int, int]  # channels, height, width
 
+PROBE_PX = 128
+"""Least height of the picture on which maps are measured; smaller ones are padded by some backbones."""
+
 
 class Distillation:
     """The frozen teacher of a run, the layers in which it is compared with the student, and the regressors.
@@ -71,7 +74,8 @@ class Distillation:
                 fix=f"Choose patches of a multiple of {both} px, or leave out features_weight and attention_weight.",
                 place="[teacher]",
             )
-        mine, theirs = _map_sizes(student, both), _map_sizes(self.teacher, both)
+        probe = 2 * math.lcm(both, PROBE_PX // 2), 3 * math.lcm(both, PROBE_PX // 2)
+        mine, theirs = (_map_sizes(network, *probe) for network in (student, self.teacher))
         names, theirs_names = self.settings.layers, self.settings.teacher_layers or self.settings.layers
         if not names:
             names, theirs_names = _coarsest(mine, theirs)
@@ -83,7 +87,7 @@ class Distillation:
             if size != their_size:
                 equal = ", ".join(n for n, (_, *other) in theirs.items() if other == size) or "none"
                 raise InvalidValueError(
-                    f"the student's {name} gives maps of {size[0]} x {size[1]} for {2 * both} x {3 * both} px, but the "
+                    f"the student's {name} gives maps of {size[0]} x {size[1]} for {probe[0]} x {probe[1]} px, but the "
                     f"teacher's {their_name} of {their_size[0]} x {their_size[1]}.",
                     fix=f"Layers of the teacher with maps of the same size: {equal}.",
                     place="[teacher]",
@@ -146,22 +150,22 @@ def _size_of(name: str, sizes: dict[str, Sizes], network: Network, field: str) -
     )
 
 
-def _map_sizes(network: Network, multiple_px: int) -> dict[str, Sizes]:
-    """Sizes of the maps ``[B, C, H, W]`` that layers of a network give for 2 x 3 multiples, in the order they finish.
+def _map_sizes(network: Network, height: int, width: int) -> dict[str, Sizes]:
+    """Sizes of the maps ``[B, C, H, W]`` that layers of a network give for a picture, in the order they finish.
 
     Only a map has the proportions of the picture: a mean over the picture and tokens of windows have not.
     """
     found: dict[str, Sizes] = {}
 
     def note(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * 3 == output.shape[3] * 2:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * width == output.shape[3] * height:
             found.pop(name, None)
             found[name] = (output.shape[1], output.shape[2], output.shape[3])
 
     names = {name for name, _ in network.named_modules() if name}
     training = network.training
     with torch.no_grad(), _recorded(network, names, note):
-        network.eval()(torch.zeros(1, 3, 2 * multiple_px, 3 * multiple_px))
+        network.eval()(torch.zeros(1, 3, height, width))
     network.train(training)
     return found
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blursynth.errors import InvalidValueError
 from deblur_models.losses.distillation import attention_distance, feature_distance
 
 
@@ -45,6 +46,13 @@ def test_attention_of_disjoint_places_is_two() -> None:
     student[..., 0], teacher[..., 1] = 3.0, 1.0
     assert attention_distance(student, teacher).item() == pytest.approx(2)
     assert attention_distance(torch.zeros_like(student), teacher).item() == pytest.approx(1), "no map, no direction"
+
+
+def test_maps_of_different_sizes_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match=r"same size, got \[2, 5, 3, 4\] and \[2, 4, 3, 4\]"):
+        feature_distance(maps(0), maps(1, channels=4))
+    with pytest.raises(InvalidValueError, match=r"same size, got \[3, 4\] and \[4, 3\]"):
+        attention_distance(maps(0), maps(1).transpose(2, 3))
 
 
 @pytest.mark.parametrize("distance", [feature_distance, attention_distance])

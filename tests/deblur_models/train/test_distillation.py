@@ -224,7 +224,7 @@ def load_teacher_settings(**fields: Any) -> Any:
         ({"layers": ["middle_blks.0.sca"]}, r"middle_blks\.0\.sca of the student \(nafnet\) gives no map"),
         (
             {"layers": ["middle_blks"], "teacher_layers": ["ending"]},
-            r"maps of 2 x 3 for 4 x 6 px, but the teacher's ending of 4 x 6.*same size: .*middle_blks\.0",
+            r"maps of 64 x 96 for 128 x 192 px, but the teacher's ending of 128 x 192.*same size: .*middle_blks\.0",
         ),
     ],
 )
