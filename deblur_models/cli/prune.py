@@ -16,7 +16,7 @@ Examples:
   deblur prune photographs --drop 0.5 --out half
 
 The result is a checkpoint like any other. It restores worse than before; train from it:
-  deblur train small --out run2/ --set start_from=pruned --set network.width=22
+  deblur train mine.toml --out run2/ --set start_from=pruned --set network.width=22
 """
 
 

@@ -106,8 +106,10 @@ def test_parts_that_accumulate_are_the_whole(tables: Tables, teacher: Path) -> N
     ]
     made[0].update([whole], 0, 1.0)
     made[1].update(halves, 0, 1.0)
-    for name, value in made[0].tensors().items():
-        torch.testing.assert_close(made[1].tensors()[name], value, rtol=1e-4, atol=1e-6)
+    one, other = (each.tensors() for each in made)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_the_regressor_learns_at_the_rate_of_the_network(tables: Tables, teacher: Path) -> None:
