@@ -43,7 +43,10 @@ PARTS = (
     "detection",
     "prefilter",
 )
-LONG_PARTS = ("export", "quantization", "training", "training_value", "training_ablation", "fit")  # only when named
+# Only when they are named.
+LONG_PARTS = (
+    "export", "quantization", "pruning", "distillation", "training", "training_value", "training_ablation", "fit",
+)  # fmt: skip
 
 
 PAGE = Path(__file__).resolve().parents[1] / "BENCHMARKS.md"

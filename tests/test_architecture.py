@@ -97,6 +97,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "classical": {"restore"},
     "losses": {"data", "metrics", "checkpoints"},  # what a batch is; SSIM is one function for both
     "config": {"data", "losses", "networks"},  # of data the record that draws augmentation
+    "compress": {"networks"},
     "train": {"checkpoints", "config", "data", "device", "losses", "metrics", "networks"},
     "restore": {"checkpoints", "data", "networks"},  # of data the picture files that come back as they were
     "export": {"checkpoints", "networks", "restore"},

@@ -199,7 +199,12 @@ def load_network(path: str | Path, *, average: bool = True) -> Network:
     DatasetError
         As in :func:`load_checkpoint`; or the weights do not fit the architecture, or the network blurs.
     """
-    network = network_of(load_checkpoint(path), average=average)
+    return restoration_network_of(load_checkpoint(path), path, average=average)
+
+
+def restoration_network_of(checkpoint: Checkpoint, path: str | Path, *, average: bool = True) -> Network:
+    """The network of a checkpoint that was read from ``path``, as :func:`load_network` returns it."""
+    network = network_of(checkpoint, average=average)
     if isinstance(network, BlurGenerator):
         raise DatasetError(
             f"{path}: holds {network.config.kind}, which blurs pictures instead of restoring them.",

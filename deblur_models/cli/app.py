@@ -18,6 +18,7 @@ from deblur_models.cli import (
     methods,
     networks,
     protocols,
+    prune,
     quantize,
     study,
     train,
@@ -72,7 +73,9 @@ def deblur(
     """Train deblurring networks from sharp pictures alone, evaluate them, and apply them."""
 
 
-for module in (train, evaluate, apply, export, quantize, fields, networks, losses, methods, protocols, import_):
+for module in (
+    train, evaluate, apply, export, quantize, prune, fields, networks, losses, methods, protocols, import_,
+):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command
     )

@@ -1,8 +1,9 @@
 """The configuration of a training run: a TOML file, validated in full before any work starts.
 
 Tables: ``[network]``, ``[[loss]]``, ``[data.NAME]``, ``[[stage]]``, ``[validation]``, ``[optimizer]``, ``[schedule]``,
-``[run]``, for adversarial training ``[adversarial]``, and ``[augmentation]`` for more than flips and rotations. A file
-may begin with ``extends = "NAME or path"`` to inherit from another one.
+``[run]``, for adversarial training ``[adversarial]``, ``[augmentation]`` for more than flips and rotations, and
+``[teacher]`` to learn from a trained network as well. A file may begin with ``extends = "NAME or path"`` to inherit
+from another one.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Stage",
+    "Teacher",
     "Validation",
     "configuration_names",
     "load_configuration",
@@ -296,6 +298,57 @@ class Adversary(Record):
     )
 
 
+class Teacher(Record):
+    """``[teacher]``: a trained network that the network learns from as well (knowledge distillation).
+
+    The teacher sees the same blurred pictures. ``[[teacher.loss]]`` compares the outputs of both, by any loss of
+    ``[[loss]]``; features and attention compare maps inside.
+    """
+
+    network: str = Field(description="teacher: a checkpoint, a run, or the name of a network that ships")
+    loss: tuple[Annotated[Loss, among(ALL, noun="loss")], ...] = Field(
+        default=(), description="losses between the outputs of network and teacher: tables [[teacher.loss]]"
+    )
+    features_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="weight of the squared error of the features, relative to the teacher's; where the numbers of "
+        "channels differ, a trained 1 x 1 convolution translates (FitNets)",
+    )
+    attention_weight: float = Field(
+        default=0.0, ge=0, le=1e6, description="weight of the distance of the maps of activity (attention transfer)"
+    )
+    layers: tuple[str, ...] = Field(
+        default=(),
+        description="layers of the network whose maps are compared, by the names of its modules; by default the last "
+        "one with the coarsest maps that both networks have",
+    )
+    teacher_layers: tuple[str, ...] = Field(
+        default=(), description="layers of the teacher in the same order; by default those of the same names"
+    )
+
+    def model_post_init(self, context: object) -> None:
+        if not (self.loss or self.features_weight or self.attention_weight):
+            raise InvalidValueError(
+                "nothing is learned from the teacher.",
+                fix="Add a table [[teacher.loss]], features_weight or attention_weight.",
+            )
+        if self.layers and not (self.features_weight or self.attention_weight):
+            raise InvalidValueError(
+                "layers are named, but features_weight and attention_weight are 0.",
+                fix="Give one of them a weight, or leave layers out.",
+                field="layers",
+                value=self.layers,
+            )
+        if self.teacher_layers and len(self.teacher_layers) != len(self.layers):
+            raise InvalidValueError(
+                f"teacher_layers must be as many as layers ({len(self.layers)}), got {len(self.teacher_layers)}.",
+                field="teacher_layers",
+                value=self.teacher_layers,
+            )
+
+
 class Configuration(Record):
     """A validated training configuration. :meth:`to_dict` returns the content of its file."""
 
@@ -317,6 +370,7 @@ class Configuration(Record):
     augmentation: Augmentation | None = None
     adversarial: Adversary | None = None
     reblur: ReBlur | None = None
+    teacher: Teacher | None = None
 
     def model_post_init(self, context: object) -> None:
         for number, stage in enumerate(self.stage, 1):
@@ -340,6 +394,10 @@ class Configuration(Record):
                 place="[validation]",
                 field="no_harm_db",
                 value=self.validation.no_harm_db,
+            )
+        if self.teacher is not None:
+            raise InvalidValueError(
+                f"a teacher restores, but {self.network.kind} blurs.", fix="Leave it out.", place="[teacher]"
             )
         if self.augmentation is not None:
             raise InvalidValueError(
@@ -436,6 +494,7 @@ TABLES: Mapping[str, type[Record]] = {
     "augmentation": Augmentation,
     "adversarial": Adversary,
     "reblur": ReBlur,
+    "teacher": Teacher,
 }
 """Tables whose fields do not depend on a kind, as the other tables' do."""
 
@@ -443,14 +502,17 @@ TABLES: Mapping[str, type[Record]] = {
 _PATHS = frozenset(
     {
         "photos", "pairs", "sharp", "depth", "recipe", "blur_network", "start_from", "weights_file", "encoder_weights",
+        "network",
     }
 )  # fmt: skip
 """Last parts of the dotted names of fields that hold paths."""
 
 
 def _is_place(key: str) -> bool:
-    """Whether a field is the path of pictures, pairs, a recipe or a network of the data."""
+    """Whether a field is the path of pictures, pairs, a recipe, a network of the data or the teacher."""
     table, _, name = key.rpartition(".")
+    if key == "teacher.network":
+        return True
     of_data = table.startswith("data.") or table == "validation"
     return of_data and name in {"photos", "pairs", "sharp", "depth", "recipe", "blur_network"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -47,6 +48,11 @@ class Loss(Kind):
             restored = restored.float()
         with torch.autocast(restored.device.type, enabled=False):
             return self.distance(restored, sharp.to(restored.dtype))
+
+    def over_scales(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        """The sum over the outputs of a network, or that of the finest alone, as ``every_scale`` says."""
+        pairs = zip(outputs, targets, strict=True) if self.every_scale else [(outputs[0], targets[0])]
+        return torch.stack([self(output, target) for output, target in pairs]).sum()
 
     def check_ready(self) -> None:
         """Raise an error if something that the loss needs (a weights file) is missing, before any work starts."""

@@ -1,4 +1,4 @@
-"""Initial networks, with random weights or with weights from files."""
+"""Initial networks, with random weights or with weights from files, and the teacher."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from deblur_models.config.configuration import Adversary, Configuration
 from deblur_models.losses.pretrained import check_digits
 from deblur_models.networks import BlurGenerator, Network
 from deblur_models.networks.deblurgan_v2 import DeblurGanV2
+from deblur_models.train.distillation import Distillation, load_distillation
 
 __all__ = ["InitialNetworks", "initial_discriminator", "initial_network", "initial_networks"]
 
 
 @dataclass(frozen=True)
 class InitialNetworks:
-    """The networks that a run trains, before its first step, on the CPU."""
+    """The networks of a run before its first step, on the CPU: those that it trains, and the teacher."""
 
     network: Network | BlurGenerator
     discriminator: nn.Module | None
+    distillation: Distillation | None
 
 
 def initial_networks(configuration: Configuration) -> InitialNetworks:
-    """Network and discriminator of a run; random weights are determined by its seed."""
+    """Network, discriminator and teacher of a run; random weights are determined by its seed."""
     with torch.random.fork_rng(devices=[]):  # no devices, since processes do not know theirs yet
         torch.default_generator.manual_seed(Stream(configuration.seed, 0, "torch.weights").seed63())
         network = initial_network(configuration)
         adversary = configuration.adversarial
-        return InitialNetworks(network, None if adversary is None else initial_discriminator(adversary))
+        discriminator = None if adversary is None else initial_discriminator(adversary)
+        distillation = load_distillation(configuration, network) if isinstance(network, Network) else None
+        return InitialNetworks(network, discriminator, distillation)
 
 
 def initial_network(configuration: Configuration) -> Network | BlurGenerator:

@@ -45,7 +45,7 @@ class TrainingError(BlursynthError, ArithmeticError):
 
 
 class Learner:
-    """Network, running average, adversary and their optimizers; :meth:`update` is one step.
+    """Network, running average, adversary, teacher and their optimizers; :meth:`update` is one step.
 
     Everything random in a step (dropout, the noise of a network that blurs, the points of the gradient penalty) is
     seeded by the run's seed, the step, the process and the part of its batch, so that a resumed run is identical to an
@@ -72,6 +72,14 @@ class Learner:
             if self.average is not None:
                 _shard(self.average, processes)
         self._averaging = None if self.average is None else _Averaging(self.average, self.network)
+        self.distillation = initial.distillation
+        self.regressor_optimizer = None
+        if self.distillation is not None:
+            self.distillation.teacher.to(device)
+            self.distillation.watch(self.network)  # after the average was copied, and before anything wraps
+            _share_weights(self.distillation.regressors.to(device), processes)
+            if any(True for _ in self.distillation.regressors.parameters()):
+                self.regressor_optimizer = _optimizer(configuration.optimizer, self.distillation.regressors)
         if run.checkpoint_activations:
             _checkpoint_blocks(self.network)
         self.model: Any = self._wrapped()
@@ -161,6 +169,8 @@ class Learner:
                     shown = [self._made(batch, step, number) for number, batch in enumerate(parts)]
                 values |= self._update_discriminator(shown, step, learning_rate_factor)
             self.optimizer.zero_grad(set_to_none=True)
+            if self.regressor_optimizer is not None:
+                self.regressor_optimizer.zero_grad(set_to_none=True)
             for number, batch in enumerate(parts):
                 with self._reduced_once(number == len(parts) - 1):
                     outputs, target = made[number] if made else self._made(batch, step, number)
@@ -188,10 +198,13 @@ class Learner:
         total = torch.zeros((), device=batch.sharp.device)
         named: dict[str, Tensor] = {}
         for loss in self.configuration.loss:
-            chosen = zip(outputs, targets, strict=True) if loss.every_scale else [(outputs[0], targets[0])]
-            value = torch.stack([loss(output, target) for output, target in chosen]).sum()
+            value = loss.over_scales(outputs, targets)
             total = total + loss.weight * value
             named[_new_name(loss.kind, named)] = value.detach()
+        if self.distillation is not None and isinstance(self.network, Network):
+            for name, weight, value in self.distillation.losses(batch.blurred, outputs, self.network, self._autocast()):
+                total = total + weight * value
+                named[_new_name(name, named)] = value.detach()
         if self.configuration.reblur is not None:
             try:
                 value, share = self.configuration.reblur(outputs[0], batch), 1.0
@@ -278,6 +291,11 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
+        if self.distillation is not None and self.regressor_optimizer is not None:
+            self.processes.mean(p.grad for p in self.distillation.regressors.parameters() if p.grad is not None)
+            for group in self.regressor_optimizer.param_groups:
+                group["lr"] = settings.learning_rate * factor
+            self.scaler.step(self.regressor_optimizer)
         skipped = self._stepped(self.scaler, self.optimizer)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if not self.scaler.is_enabled():
@@ -317,6 +335,9 @@ class Learner:
             kept |= _flat("discriminator_optimizer", self.discriminator, self.discriminator_optimizer)
         if self.answers is not None:
             kept |= {f"answers.{k}": v for k, v in self.answers.state().items()}
+        if self.distillation is not None and self.regressor_optimizer is not None:
+            kept |= {f"regressors.{k}": v for k, v in self.distillation.regressors.state_dict().items()}
+            kept |= _flat("regressor_optimizer", self.distillation.regressors, self.regressor_optimizer)
         return kept
 
     def manifest(self) -> dict[str, Any]:
@@ -325,6 +346,7 @@ class Learner:
             **describe(self.network),
             "scaler": self.scaler.state_dict(),
             "discriminator_scaler": self.discriminator_scaler.state_dict(),
+            **({} if self.distillation is None else {"teacher_sha256": self.distillation.sha256}),
         }
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -339,6 +361,9 @@ class Learner:
                 _restore("discriminator_optimizer", self.discriminator, self.discriminator_optimizer, checkpoint)
             if self.answers is not None:
                 self.answers.load(checkpoint.part("answers"))
+            if self.distillation is not None and self.regressor_optimizer is not None:
+                self.distillation.regressors.load_state_dict(checkpoint.part("regressors"))
+                _restore("regressor_optimizer", self.distillation.regressors, self.regressor_optimizer, checkpoint)
             self.scaler.load_state_dict(checkpoint.manifest["scaler"])
             self.discriminator_scaler.load_state_dict(checkpoint.manifest["discriminator_scaler"])
         except (RuntimeError, KeyError) as error:

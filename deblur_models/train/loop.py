@@ -113,6 +113,7 @@ def train(
     run = configuration.run
     if run.threads:
         torch.set_num_threads(run.threads)
+    _check_teacher(configuration, expanded(out))
     directory = RunDirectory(expanded(out), configuration, resume=resume)
     state = directory.resumed()
     step = 0 if state is None else int(state.manifest["step"])
@@ -376,6 +377,21 @@ class _Loop:
     def _result(self, step: int) -> Result:
         finished, skipped = step == self.configuration.steps, self._skipped_so_far()
         return Result(self.out, step, finished, tuple(self.validation_results), self.best, self.start_step, skipped)
+
+
+def _check_teacher(configuration: Configuration, out: Path) -> None:
+    """A run cannot be its own teacher, whose weights must not change."""
+    if configuration.teacher is None:
+        return
+    teacher = expanded(configuration.teacher.network).resolve()
+    if out.resolve() in (teacher, *teacher.parents):
+        raise InvalidValueError(
+            f"{configuration.teacher.network!r} is the folder of the run itself.",
+            why="The teacher would change while the network learns from it.",
+            fix="Choose another folder for the run.",
+            place="[teacher]",
+            field="network",
+        )
 
 
 def _skipped(manifest: Mapping[str, Any]) -> int:

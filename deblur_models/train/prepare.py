@@ -49,6 +49,9 @@ def prepare(configuration: Configuration) -> Prepared:
     for number, loss in enumerate(configuration.loss, 1):
         with _at(f"[[loss]] {number}"):
             loss.check_ready()
+    for number, loss in enumerate(configuration.teacher.loss if configuration.teacher is not None else (), 1):
+        with _at(f"[[teacher.loss]] {number}"):
+            loss.check_ready()
     initial = initial_networks(configuration)
     blurring = {}
     prints: dict[str, list[str]] = {}
@@ -72,7 +75,14 @@ def prepare(configuration: Configuration) -> Prepared:
 
 
 def compare(out: str | Path, before: Mapping[str, Any], now: Prepared, moved: Sequence[str]) -> None:
-    """Refuse to resume a run with other pictures or another blur than it was started with."""
+    """Refuse to resume a run with other pictures, another blur or another teacher than it was started with."""
+    teacher = now.initial.distillation
+    if teacher is not None and before.get("teacher_sha256") != teacher.sha256:
+        raise DatasetError(
+            f"{out}: the teacher {teacher.settings.network} has other weights than the one the run was started with.",
+            why="Resuming would produce a run that no configuration describes.",
+            fix="Restore the previous teacher, or choose another folder.",
+        )
     prints = now.to_dict()
     changed = [f"[data.{name}]" for name in prints["data"] if before["data"].get(name) != prints["data"][name]]
     if before.get("held_out", prints["held_out"]) != prints["held_out"]:

@@ -11,7 +11,7 @@ import pytest
 
 from deblur_models.config.configuration import Schedule, configuration_names, load_configuration
 
-OURS = {"photographs", "small"}
+OURS = {"distilled", "photographs", "small"}
 """Configurations that name no paper."""
 
 DEBLURGAN = "KupynOrest/DeblurGAN"

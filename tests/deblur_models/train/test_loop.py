@@ -27,6 +27,7 @@ from blursynth.io.pictures import read_pixels, write_picture
 from deblur_models.checkpoints.checkpoint import load_checkpoint, load_network, save_network
 from deblur_models.config.configuration import load_configuration
 from deblur_models.losses import L1
+from deblur_models.networks import create_network
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import Progress, TrainingError, check, train
 from deblur_models.train.learner import Learner
@@ -123,6 +124,10 @@ KINDS: dict[str, dict[str, Any]] = {
             {"steps": 1, "patch_px": 24, "batch": 1},
         ]
     },
+    "teacher": {
+        "teacher": {"network": "teacher", "loss": [{"kind": "l1"}], "features_weight": 0.1, "attention_weight": 0.1},
+        "adversarial": ADVERSARIAL,
+    },
     "bf16": {"run": {"precision": "bf16"}},
     "channels last": {"run": {"channels_last": True}},
 }
@@ -135,6 +140,9 @@ def test_stopped_and_gone_on_is_as_if_never_stopped(kind: str, stop_after: int, 
     if made["run"].get("frozen_encoder_steps"):
         torch.save(import_timm().create_model("mobilenetv2_035", pretrained=False).state_dict(), tmp_path / "timm.pth")
         made["run"]["encoder_weights"] = str(tmp_path / "timm.pth")
+    if "teacher" in made:
+        save_network(create_network("nafnet", size="tiny", width=6), tmp_path / "teacher")
+        made["teacher"] = {**made["teacher"], "network": str(tmp_path / "teacher")}
     whole = run(made, tmp_path / "whole")
     assert (whole.step, whole.finished) == (6, True)
     first = run(made, tmp_path / "parts", stop_after=stop_after)

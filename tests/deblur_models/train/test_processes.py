@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from deblur_models.checkpoints.checkpoint import load_checkpoint
+from deblur_models.checkpoints.checkpoint import load_checkpoint, save_network
 from deblur_models.config.configuration import load_configuration
+from deblur_models.networks import create_network
 from deblur_models.networks.timm_backbones import import_timm
 from deblur_models.train import train
 from deblur_models.train.processes import Processes
@@ -121,6 +122,23 @@ def test_two_processes_are_one(parallel: str, shared: Callable[..., dict[str, An
     # Before the first step weights are the same, and each pair is restored alone: so are the scores, bit for bit.
     for name in ("psnr", "ssim", "psnr_blurred", "no_harm_db"):
         assert one[0][name] == two[0][name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_learn_from_one_teacher(
+    parallel: str, shared: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its losses are means over pictures, and the regressor gets the mean of the gradients."""
+    save_network(create_network("nafnet", size="tiny", width=6), tmp_path / "teacher")
+    made = shared(parallel=parallel)
+    made["teacher"] = {
+        "network": str(tmp_path / "teacher"), "loss": [{"kind": "l2"}], "features_weight": 0.5, "attention_weight": 0.5,
+    }  # fmt: skip
+    train(load_configuration(made), tmp_path / "one")
+    train_in_two(made, tmp_path / "two")
+    assert_close(tmp_path / "one", tmp_path / "two", 1e-5)
+    assert any(name.startswith("regressor_optimizer") for name in load_checkpoint(tmp_path / "two" / "last").tensors)
 
 
 SHARED_BATCH = """
