@@ -18,6 +18,7 @@ from deblur_models.cli import (
     methods,
     networks,
     protocols,
+    serve,
     study,
     train,
 )
@@ -29,6 +30,7 @@ Examples:
   deblur train small --photos photos/ --out run/
   deblur evaluate pairs/ --network run/ --out report/
   deblur apply blurred.jpg --network run/ --out restored/
+  deblur serve
 
 Exit codes: 0 success, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-C.
 """
@@ -37,9 +39,10 @@ Exit codes: 0 success, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-
 class _Commands(Commands):
     program: ClassVar[str] = "deblur_models"
     loggers: ClassVar[tuple[str, ...]] = ("deblur_models", "blursynth")
-    extras: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("torch", "timm", "torchvision", "safetensors", "skimage"), "train"
-    )
+    extras: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("torch", "timm", "torchvision", "safetensors", "skimage"), "train"),
+        **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client"), "serve"),
+    }
 
 
 def _version(wanted: bool) -> None:
@@ -71,7 +74,7 @@ def deblur(
     """Train deblurring networks from sharp pictures alone, evaluate them, and apply them."""
 
 
-for module in (train, evaluate, apply, export, fields, networks, losses, methods, protocols, import_):
+for module in (train, evaluate, apply, export, serve, fields, networks, losses, methods, protocols, import_):
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command
     )
