@@ -42,6 +42,7 @@ PARTS = (
     "recipe_motion",
     "detection",
     "prefilter",
+    "serving",
 )
 LONG_PARTS = ("training", "training_value", "training_ablation", "fit")  # long: only when they are named
 
