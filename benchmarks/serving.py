@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -48,7 +49,7 @@ SIDES_PX = {
 }
 OVERLOAD = {  # ten times as many clients as pictures are taken
     "8 in work": ("--requests", "8"),
-    "8 in work, 0.1 s at the most": ("--requests", "8", "--timeout", "0.1"),
+    "8 in work, 1 s at the most": ("--requests", "8", "--timeout", "1"),
 }
 
 
@@ -97,7 +98,9 @@ def batch_lines() -> list[list[str]]:
                         load.run()
                         assert load.answers == {200: CLIENTS * EACH}, load.answers
                     else:
-                        load.seconds = in_process(files, CLIENTS * EACH)
+                        # In a thread, as in the server: by itself, OpenMP in the first one waits by spinning.
+                        with ThreadPoolExecutor(1) as thread:
+                            load.seconds = thread.submit(in_process, files, CLIENTS * EACH).result()
                     spent_s = (sum(server.cpu_times()[:2]) - before_s) / (CLIENTS * EACH)
                     row = pictures, setting
                     least_s[row] = min(spent_s, least_s.get(row, spent_s))
@@ -112,7 +115,7 @@ def batch_lines() -> list[list[str]]:
                 setting,
                 f"{load.per_second:.0f}",
                 f"{load.per_second / best[first].per_second:.2f}",
-                *(f"{1000 * load.percentile(p):.0f} ms" if load.times_s else "" for p in (50, 99)),
+                *(load.cell(p) for p in (50, 99)),
                 f"{1000 * least_s[row]:.1f} ms",
                 f"{least_s[row] / least_s[first]:.2f}",
             ]
@@ -133,8 +136,8 @@ def overload_lines() -> list[list[str]]:
                 str(total),
                 *(str(load.answers[status]) for status in (200, 429, 503)),
                 str(total - answered),
-                f"{1000 * load.percentile(50, 200):.0f} ms",
-                *(f"{1000 * load.percentile(p, 429, 503):.0f} ms" for p in (50, 99)),
+                load.cell(50, 200),
+                *(load.cell(p, 429, 503) for p in (50, 99)),
             ]
         )
     return lines
@@ -180,9 +183,10 @@ class Load:
     def per_second(self) -> float:
         return self.clients * self.each / self.seconds
 
-    def percentile(self, percent: float, *statuses: int) -> float:
+    def cell(self, percent: float, *statuses: int) -> str:
+        """A percentile of the times of answers with these statuses, or of all."""
         times = [spent for status, spent in self.times_s if not statuses or status in statuses]
-        return float(np.percentile(times, percent)) if times else float("nan")
+        return f"{1000 * np.percentile(times, percent):.0f} ms" if times else ""
 
     def run(self) -> None:
         together = threading.Barrier(self.clients + 1)
