@@ -42,6 +42,7 @@ PARTS = (
     "recipe_motion",
     "detection",
     "prefilter",
+    "serving",
 )
 # Only when they are named.
 LONG_PARTS = (

@@ -101,6 +101,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "train": {"checkpoints", "config", "data", "device", "losses", "metrics", "networks"},
     "restore": {"checkpoints", "data", "networks"},  # of data the picture files that come back as they were
     "export": {"checkpoints", "networks", "restore"},
+    "serve": {"data", "networks", "restore"},  # of networks the padding, for pictures of like size
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
     "study": {"data", "evaluate"},  # pictures by name; the report's form, and its pictures
 }
@@ -123,6 +124,7 @@ COMPANION_ONLY_IN = {
     "PIL": ("data/picture_file.py", "evaluate", "study/make.py", "train/validation.py"),
     "typer": ("cli",),
     "rich": ("cli",),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "h11", "prometheus_client"), ("serve",)),
     "torchmetrics": (),  # what the tests hold the metrics against
     "pickle": (),
 }

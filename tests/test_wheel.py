@@ -36,6 +36,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "blursynth/datasets/photographs/list.tsv",
         "deblur_models/__init__.py",
         "deblur_models/evaluate/report/report.html",
+        "deblur_models/serve/page.html",
         "deblur_models/weights/README.md",
         *(f"deblur_models/weights/{path.name}" for path in (ROOT / "deblur_models/weights").glob("*.safetensors")),
         "blursynth/testing/report.html",

@@ -1,5 +1,5 @@
 """Files inside .tar and .parquet files, named as if these were folders: ``photos.tar/0001.jpg``, ``train.parquet/12``;
-and those that a list of URLs names: ``web.urls/bucket/0001.jpg``.
+and those that a list of URLs names: ``web.urls/bucket/0001.jpg``; and bytes in memory.
 
 Members are read where they lie; nothing is extracted. A tar is read through once per process, headers only, to learn
 where its members lie; of a Parquet file one row group at a time is kept. Names of members are untrusted: they are
@@ -8,7 +8,10 @@ looked up in the index of their container and never become paths of the file sys
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
@@ -25,6 +28,7 @@ __all__ = [
     "Members",
     "columns_of",
     "exists",
+    "in_memory",
     "is_member",
     "list_members",
     "member_size",
@@ -64,6 +68,8 @@ def split(path: Path) -> tuple[Path, str] | None:
     A folder with such a name is a folder.
     """
     parts = path.parts
+    if parts[:1] and parts[0] in _IN_MEMORY:
+        return Path(parts[0]), PurePosixPath(*parts[1:]).as_posix()
     for number, part in enumerate(parts[:-1], 1):
         if part.lower().endswith(CONTAINER_SUFFIXES) and (container := Path(*parts[:number])).is_file():
             return container, PurePosixPath(*parts[number:]).as_posix()
@@ -73,6 +79,24 @@ def split(path: Path) -> tuple[Path, str] | None:
 def is_member(path: Path) -> bool:
     """Whether a path leads into a container, which need not hold it."""
     return split(path) is not None
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[Path]:
+    """A path under which readers of pictures find these bytes, as long as the context lasts; nothing is written.
+
+    OpenEXR files and others whose libraries open files alone are refused, as in any container.
+
+    >>> with in_memory(b"GIF89a") as path:
+    ...     print(read_file(path), is_member(path))
+    b'GIF89a' True
+    """
+    container = f"<memory {next(_NUMBERS)}>"
+    _IN_MEMORY[container] = data
+    try:
+        yield Path(container, "picture")
+    finally:
+        del _IN_MEMORY[container]
 
 
 def exists(path: Path) -> bool:
@@ -110,6 +134,8 @@ def list_members(container: Path) -> Members:
 
 def member_size(container: Path, name: str) -> int:
     """Bytes of a member; FileNotFoundError if there is none of this name."""
+    if (held := _IN_MEMORY.get(str(container))) is not None:
+        return len(held)
     if _is_tar(container):
         return _tar_index(container).find(container, name)[1]
     if _is_list(container):
@@ -140,7 +166,7 @@ def read_file(path: Path) -> bytes:
 def columns_of(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     """Columns of text in the row of a Parquet file, those of these names that there are; empty values left out."""
     found = split(path)
-    if found is None or _is_tar(found[0]) or _is_list(found[0]):
+    if found is None or str(found[0]) in _IN_MEMORY or _is_tar(found[0]) or _is_list(found[0]):
         return {}
     container, name = found
     table = _table(container)
@@ -162,6 +188,8 @@ def _urls(container: Path) -> UrlList:
 
 
 def _read_member(container: Path, name: str) -> bytes:
+    if (held := _IN_MEMORY.get(str(container))) is not None:
+        return held
     if _is_list(container):
         if (fetched := _urls(container).find(name).read_all(LARGEST_MEMBER_BYTES)) is None:
             raise PictureError(
@@ -215,6 +243,8 @@ def _group_bytes(values: list[bytes | None]) -> int:
     return sum(len(value) for value in values if value is not None)
 
 
+_NUMBERS = itertools.count()
+_IN_MEMORY: dict[str, bytes] = {}
 _TARS = Kept[TarIndex](INDEXED_MEMBERS, lambda index: len(index.keys))
 _TABLES = Kept[PictureTable](64, lambda table: 1)
 _GROUPS = Kept[list["bytes | None"]](GROUPS_BYTES, _group_bytes)

@@ -20,6 +20,7 @@ from deblur_models.cli import (
     protocols,
     prune,
     quantize,
+    serve,
     study,
     train,
 )
@@ -31,6 +32,7 @@ Examples:
   deblur train small --photos photos/ --out run/
   deblur evaluate pairs/ --network run/ --out report/
   deblur apply blurred.jpg --network run/ --out restored/
+  deblur serve
 
 Exit codes: 0 success, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-C.
 """
@@ -39,9 +41,10 @@ Exit codes: 0 success, 1 some pictures failed, 2 bad input, 130 stopped by Ctrl-
 class _Commands(Commands):
     program: ClassVar[str] = "deblur_models"
     loggers: ClassVar[tuple[str, ...]] = ("deblur_models", "blursynth")
-    extras: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("torch", "timm", "torchvision", "safetensors", "skimage"), "train"
-    )
+    extras: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("torch", "timm", "torchvision", "safetensors", "skimage"), "train"),
+        **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client"), "serve"),
+    }
 
 
 def _version(wanted: bool) -> None:
@@ -74,7 +77,7 @@ def deblur(
 
 
 for module in (
-    train, evaluate, apply, export, quantize, prune, fields, networks, losses, methods, protocols, import_,
+    train, evaluate, apply, export, quantize, prune, serve, fields, networks, losses, methods, protocols, import_,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2].rstrip("_"), epilog=module.EPILOG, context_settings=SETTINGS)(
         module.command

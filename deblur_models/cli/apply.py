@@ -83,16 +83,7 @@ def command(
         ),
     ] = None,
     turn_kernel: options.TurnKernels = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            "--tile",
-            metavar="PX",
-            help="Side of the tiles that a network sees; 0: the whole picture. Default: 512, or the whole picture up "
-            "to 2 megapixels for networks whose results depend on the tile.",
-            show_default=False,
-        ),
-    ] = None,
+    tile: options.Tile = None,
     overlap: options.Overlap = None,
     ensemble: options.Ensemble = False,
     device: options.Device = "auto",

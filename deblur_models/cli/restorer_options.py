@@ -29,6 +29,7 @@ __all__ = [
     "Padding",
     "Precision",
     "Providers",
+    "Tile",
     "TurnKernels",
     "detection_task",
     "live_bar",
@@ -38,6 +39,16 @@ __all__ = [
     "split_name",
 ]
 
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        metavar="PX",
+        help="Side of the tiles that a network sees; 0: the whole picture. Default: 512, or the whole picture up to 2 "
+        "megapixels for networks whose results depend on the tile.",
+        show_default=False,
+    ),
+]
 Overlap = Annotated[
     int | None,
     typer.Option(
