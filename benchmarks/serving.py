@@ -9,6 +9,7 @@ other programs can only make one slower.
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import subprocess
 import sys
@@ -16,10 +17,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -27,12 +26,6 @@ import psutil
 import skimage.data
 from measure import machine, table, version
 from PIL import Image
-
-from blursynth.io.containers import in_memory
-from deblur_models.checkpoints.checkpoint import load_network
-from deblur_models.cli.memory import keep_freed_memory
-from deblur_models.data.picture_file import read_picture
-from deblur_models.restore.network_restorer import NetworkRestorer, usual_tiles
 
 CLIENTS, EACH, ROUNDS = 16, 4, 3
 SETTINGS = {  # pixels that are restored together, and the wait for them
@@ -61,8 +54,8 @@ def main() -> str:
     batches = (
         f"{CLIENTS} clients at a time, {CLIENTS * EACH} square pictures, best of {ROUNDS} rounds taken in turn. "
         "Settings: pixels that are restored together, and how long a picture waits for others if the network is idle. "
-        "Processor time is that of the server, per picture; unlike times on the wall it leaves out other programs. "
-        "`mixed` has sides of 64 to 384 px. In process is a loop without a server that decodes, restores and encodes."
+        "`mixed` has sides of 64 to 384 px. Processor time is that of the server, per picture. Other programs "
+        f"(load average {os.getloadavg()[0]:.0f} at the start) change the other figures, but not this one."
     )
     lost = (
         f"{CLIENTS * 5} clients at the same time send five pictures of 256 px each to a server that takes 8, and go on "
@@ -74,7 +67,7 @@ def main() -> str:
     )
 
 
-BATCH_COLUMNS = "pictures", "setting", "pictures/s", "to one by one", "p50", "p99", "processor time", "to one by one"
+BATCH_COLUMNS = "pictures", "setting", "processor time", "to one by one", "pictures/s", "p50", "p99"
 OVERLOAD_COLUMNS = "server", "requests", "200", "429", "503", "lost", "p50 of 200", "p50 of others", "p99 of others"
 
 
@@ -91,16 +84,11 @@ def batch_lines() -> list[list[str]]:
         for _ in range(ROUNDS):
             for pictures, sides in SIDES_PX.items():
                 files = [photograph(side) for side in sides]
-                for setting, (port, server) in [*running.items(), ("in process", (0, psutil.Process()))]:
+                for setting, (port, server) in running.items():
                     load = Load(port, files, CLIENTS, EACH)
                     before_s = sum(server.cpu_times()[:2])
-                    if port:
-                        load.run()
-                        assert load.answers == {200: CLIENTS * EACH}, load.answers
-                    else:
-                        # In a thread, as in the server: by itself, OpenMP in the first one waits by spinning.
-                        with ThreadPoolExecutor(1) as thread:
-                            load.seconds = thread.submit(in_process, files, CLIENTS * EACH).result()
+                    load.run()
+                    assert load.answers == {200: CLIENTS * EACH}, load.answers
                     spent_s = (sum(server.cpu_times()[:2]) - before_s) / (CLIENTS * EACH)
                     row = pictures, setting
                     least_s[row] = min(spent_s, least_s.get(row, spent_s))
@@ -113,11 +101,10 @@ def batch_lines() -> list[list[str]]:
             [
                 pictures,
                 setting,
-                f"{load.per_second:.0f}",
-                f"{load.per_second / best[first].per_second:.2f}",
-                *(load.cell(p) for p in (50, 99)),
                 f"{1000 * least_s[row]:.1f} ms",
                 f"{least_s[row] / least_s[first]:.2f}",
+                f"{load.per_second:.0f}",
+                *(load.cell(p) for p in (50, 99)),
             ]
         )
     return lines
@@ -222,23 +209,6 @@ def photograph(side_px: int) -> bytes:
     file = BytesIO()
     Image.fromarray(codes[top : top + side_px, left : left + side_px]).save(file, "JPEG", quality=95)
     return file.getvalue()
-
-
-def in_process(files: Sequence[bytes], count: int) -> float:
-    """Seconds to restore so many pictures one after another, without a server."""
-    begun = time.perf_counter()
-    for number in range(count):
-        with in_memory(files[number % len(files)]) as path:
-            file = read_picture(path)
-        file.encoded(restorer().restore(file.tensor()), ".jpg")
-    return time.perf_counter() - begun
-
-
-@cache
-def restorer() -> NetworkRestorer:
-    keep_freed_memory()
-    network = load_network("photographs")
-    return NetworkRestorer(network, **usual_tiles(network))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_what_waits_is_refused_at_the_end() -> None:
 
     with pytest.raises(Refusal, match="shutting down"):
         restored(recorder, [file(8, 8), file(9, 9)], stop)
-    assert len(recorder.shapes) == 1
+    assert not {(8, 8), (9, 9)} & {shape[2:] for shape in recorder.shapes}
 
 
 QUICK = ("nafnet", "drunet", "restormer")
