@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deblur_models.checkpoints.checkpoint import load_network, save_network
     from deblur_models.config.configuration import Configuration, configuration_names, load_configuration
     from deblur_models.export.exporting import export_network
+    from deblur_models.export.quantize import quantize_network
     from deblur_models.networks import Network, create_network, list_networks
     from deblur_models.restore.network_restorer import NetworkRestorer
     from deblur_models.restore.onnx_network import OnnxNetwork
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022  in the order of use
     "evaluate_network",
     # Files for other runtimes, and their use in the place of networks.
     "export_network",
+    "quantize_network",
     "OnnxNetwork",
     # What training loops of yours may want: modules of their own.
     "networks",
@@ -58,6 +60,7 @@ _NAMES_OF = {
     "checkpoints.checkpoint": "load_network save_network",
     "config.configuration": "Configuration configuration_names load_configuration",
     "export.exporting": "export_network",
+    "export.quantize": "quantize_network",
     "networks": "Network create_network list_networks",
     "restore.network_restorer": "NetworkRestorer",
     "restore.onnx_network": "OnnxNetwork",

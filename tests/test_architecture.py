@@ -100,7 +100,7 @@ COMPANION_ALLOWED: dict[str, set[str]] = {
     "compress": {"networks"},
     "train": {"checkpoints", "config", "data", "device", "losses", "metrics", "networks"},
     "restore": {"checkpoints", "data", "networks"},  # of data the picture files that come back as they were
-    "export": {"checkpoints", "data", "networks", "restore"},  # of data how results are rounded
+    "export": {"checkpoints", "data", "networks", "restore"},  # of data how codes become values
     "serve": {"data", "networks", "restore"},  # of networks the padding, for pictures of like size
     "evaluate": {"classical", "data", "metrics", "networks", "restore"},
     "study": {"data", "evaluate"},  # pictures by name; the report's form, and its pictures

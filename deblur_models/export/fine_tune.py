@@ -8,6 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ def fine_tuned(
         require("torchao", extra="qat", purpose="Fine-tuning for integers")
         from torchao.quantization.pt2e import disable_observer
         from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
-        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+        from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer
 
         tuned = copy.deepcopy(network).eval()
         try:
@@ -68,21 +69,22 @@ def fine_tuned(
         except Exception as error:  # of many types
             reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
             raise InvalidValueError(
-                f"{network.config.kind} cannot be traced: {reason}", fix="Quantize it without fine-tuning."
+                f"{network.config.kind} cannot be traced: {reason.strip().rstrip('.')}.",
+                fix="Quantize it without fine-tuning.",
             ) from None
-        quantizer = x86.X86InductorQuantizer()
-        quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True, reduce_range=True))
-        rounding: nn.Module = prepare_qat_pt2e(graph, quantizer)
-        weights = {name: value for name, value in rounding.named_parameters() if value.requires_grad}
+        quantizer = X86InductorQuantizer()
+        quantizer.set_global(_rounding())
+        rounded: nn.Module = prepare_qat_pt2e(graph, quantizer)
+        weights = {name: value for name, value in rounded.named_parameters() if value.requires_grad}
         optimizer = torch.optim.Adam(weights.values(), learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
         for step in range(steps):
             if step == steps // 2:
-                rounding.apply(disable_observer)
+                rounded.apply(disable_observer)
             blurred = batch_of(step)
             with torch.no_grad():
                 wanted = network(blurred)
-            loss = (rounding(blurred) - wanted).square().mean()
+            loss = (rounded(blurred) - wanted).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -90,6 +92,33 @@ def fine_tuned(
             on_step(step + 1)
         tuned.load_state_dict({**tuned.state_dict(), **{n.removeprefix("network."): w for n, w in weights.items()}})
     return tuned
+
+
+def _rounding() -> Any:
+    """As in :class:`~deblur_models.export.int8.Quantizer`; the one that comes with torchao has 8 bits in weights."""
+    from torchao.quantization.pt2e import FusedMovingAvgObsFakeQuantize, MovingAveragePerChannelMinMaxObserver
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
+    from torchao.quantization.pt2e.quantizer.utils import QuantizationConfig
+
+    fine = {"eps": torch.finfo(torch.float32).eps}  # of a step; the default, 2^-12, is coarse for small weights
+    maps = QuantizationSpec(
+        dtype=torch.uint8,
+        quant_min=0,
+        quant_max=255,
+        qscheme=torch.per_tensor_affine,
+        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(**fine),
+    )
+    weights = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-64,
+        quant_max=63,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
+            observer=MovingAveragePerChannelMinMaxObserver, **fine
+        ),
+    )
+    return QuantizationConfig(maps, maps, weights, None, is_qat=True)
 
 
 @contextlib.contextmanager

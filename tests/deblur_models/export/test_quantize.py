@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
+from typer.testing import CliRunner
 
 import deblur_models as dm
 from blursynth.errors import DatasetError, InvalidValueError
+from deblur_models.cli import app as cli
 from deblur_models.export import export_network, quantize, quantize_network
 from deblur_models.export.int8 import Quantizer
 from deblur_models.export.quantize import Loss
@@ -309,6 +311,19 @@ def test_a_file_in_integers_is_used_like_its_network(file: Path, tmp_path: Path,
     ]  # fmt: skip
     assert (said["loss"]["psnr_float32"], said["loss"]["psnr_int8"]) == pytest.approx(np.mean(scores, axis=1), abs=1e-4)
     assert said["loss"]["worst_db"] == pytest.approx(np.subtract(*scores).max(), abs=1e-3)
+
+
+def test_the_command_line_prints_what_is_lost(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "HELD_OUT_PAIRS", 2)
+    words = ["quantize", file, "--out", tmp_path / "net.int8.onnx", "--samples", 1, "--max-loss-db", 50]
+    said = CliRunner().invoke(cli.app, [str(word) for word in words], prog_name="deblur")
+    assert said.exit_code == 0, said.output
+    report = json.loads((tmp_path / "net.int8.parity.json").read_text())
+    assert f"{report['loss']['mean_db']:.3f}" in said.output
+    assert "10 of 10 layers in integers\n" in said.output
+    assert "written: " in said.output
+    again = CliRunner().invoke(cli.app, [str(word) for word in words], prog_name="deblur")
+    assert (again.exit_code, "already exists" in again.output) == (2, True)
 
 
 def test_the_loss_is_measured_on_photographs_that_the_calibration_does_not_see(tmp_path: Path) -> None:
