@@ -375,7 +375,7 @@ def test_damaged_data_set(good: Path, tmp_path: Path) -> None:
         ("{}", "dataset.json: is not a description of a blursynth data set."),
         (
             description.replace('"schema": 6', '"schema": 99'),
-            "has schema 99, but this version reads 6 to 9. Update blursynth.",
+            "has schema 99, but this version reads 6 to 10. Update blursynth.",
         ),
         (
             description.replace('"seed": 0', '"seed": 1'),
