@@ -71,6 +71,7 @@ def create_app(service: Service, *, hosts: Collection[str] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.batcher.start()
         yield
         service.stop()
 

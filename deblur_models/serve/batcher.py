@@ -62,11 +62,16 @@ class Batcher:
             restorer.on_tiles = self._after_tile
         # A daemon: a picture that takes hours must not keep a process alive that was told twice to stop.
         self._thread = threading.Thread(target=self._work, name="restorer", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to work, if that has not begun: a program that only makes a batcher may end at any time."""
+        with self._changed:
+            if self._thread.ident is None:
+                self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.ident is None or self._thread.is_alive()
 
     @property
     def is_ready(self) -> bool:
@@ -89,6 +94,7 @@ class Batcher:
         """
         job.size_px = batch_size_px(self.restorer, *job.file.size_px)
         job.queued_s = time.monotonic()
+        self.start()
         with self._changed:
             if self._stopping:
                 raise stopping()

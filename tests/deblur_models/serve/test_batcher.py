@@ -80,6 +80,7 @@ def test_an_idle_network_waits_for_others_as_long_as_it_is_told() -> None:
 
         async def run(recorder: Recorder = recorder, wait_s: float = wait_s) -> None:
             batcher = Batcher(recorder, Limits(batch_px=192, batch_wait_s=wait_s), Metrics())
+            batcher.start()
             while not batcher.is_ready:
                 await asyncio.sleep(0.001)
             answers = []
