@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise, product
 from math import factorial
 
@@ -75,9 +76,25 @@ class MomentRegistration:
 
     def shifts_px(self, blurred: NDArray[np.floating]) -> NDArray[np.float64]:
         """``[tiles^2, 2]`` displacement (rows, columns) of the blurred picture: the centroid of its blur."""
-        found = self.moments(blurred)
-        total = found[:, self.terms.index((0, 0))]
-        return np.stack([found[:, self.terms.index(t)] / total for t in ((1, 0), (0, 1))], axis=1)
+        picture = np.asarray(blurred, np.float64)
+        tiles = zip(self._weights, self._tiles, strict=True)
+        total, *first = np.stack([w @ picture[rows.around, columns.around].ravel() for w, (rows, columns) in tiles], 1)
+        shifts: NDArray[np.float64] = self._smoothing * np.stack(first, axis=1) / total[:, None]
+        return shifts
+
+    @cached_property
+    def _weights(self) -> list[NDArray[np.float64]]:
+        """What makes sums of a picture's pixels the total and the first moments in each tile, ``[3, pixels]``.
+
+        The smoothing and the solution of least squares in one, since many pictures are registered to one.
+        """
+        wanted = [self.terms.index(term) for term in ((0, 0), (1, 0), (0, 1))]
+        found = []
+        for inverse, (rows, columns) in zip(self._inverse, self._tiles, strict=True):
+            smooth = rows.filters[0], columns.filters[0]
+            solved = inverse[wanted].reshape(len(wanted), len(smooth[0]), len(smooth[1]))
+            found.append((smooth[0].T @ solved @ smooth[1]).reshape(len(wanted), -1))
+        return found
 
 
 class _Band:
