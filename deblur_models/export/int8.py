@@ -75,10 +75,11 @@ class Quantizer:
         self._nodes = _between_convolutions(model)
         if not self._nodes:
             raise DatasetError("The graph has no convolutions, which are what is quantized.")
-        with tempfile.TemporaryDirectory() as folder, _quietly():
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "float32.onnx"
-            onnx.save(model, path)
-            self._model = load_model_with_shape_infer(path)
+            with _quantizer_of_onnxruntime():
+                onnx.save(model, path)
+                self._model = load_model_with_shape_infer(path)
             self._ranges = _ranges(path, pictures, calibration, on_picture)
 
     @property
@@ -100,7 +101,7 @@ class Quantizer:
             if node.name not in in_float32 if is_convolution else integers.intersection(node.input):
                 names.append(node.name)
                 integers.update(node.output)
-        with _quietly():
+        with _quantizer_of_onnxruntime():
             quantizer = QDQQuantizer(
                 copy.deepcopy(self._model),
                 True,  # a scale for each channel
@@ -185,18 +186,17 @@ def _ranges(
 
     of = {"percentile": PercentileCalibrater, "entropy": EntropyCalibrater, "minmax": MinMaxCalibrater}[calibration]
     augmented = path.with_name("with_outputs.onnx")
-    calibrater = of(path, _TYPES, augmented_model_path=str(augmented))
-    calibrater.augment_graph()
+    with _quantizer_of_onnxruntime():
+        calibrater = of(path, _TYPES, augmented_model_path=str(augmented))
+        calibrater.augment_graph()
     calibrater.infer_session = open_onnx(augmented, purpose="Quantization", extra="onnx")  # with limits of memory
     name = calibrater.infer_session.get_inputs()[0].name
     for done, picture in enumerate(pictures, start=1):
-        try:
+        with _quantizer_of_onnxruntime():
             calibrater.collect_data(_Reader({name: picture}))  # one at a time, since it holds what it gets in memory
-        except Exception as error:  # of the runtime, or of NumPy for values that are not finite
-            reason = " ".join(str(error).split())
-            raise DatasetError(f"The graph cannot be calibrated: {reason[:300]}") from None
         on_picture(done)
-    return {name: values.range_value for name, values in calibrater.compute_data().items()}
+    with _quantizer_of_onnxruntime():
+        return {name: values.range_value for name, values in calibrater.compute_data().items()}
 
 
 class _Reader:
@@ -210,8 +210,8 @@ class _Reader:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what ``onnxruntime.quantization`` prints, and logs to the root logger."""
+def _quantizer_of_onnxruntime() -> Iterator[None]:
+    """Its errors as ours, and nothing of what it prints, and logs to the root logger."""
     root, silent = logging.getLogger(), logging.NullHandler()
     root.addHandler(silent)  # else its logging.warning() would set up logging
     level = root.level
@@ -219,6 +219,9 @@ def _quietly() -> Iterator[None]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
+    except Exception as error:  # of many types: of the runtime, of onnx, of NumPy for values that are not finite
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"ONNX Runtime cannot quantize the graph: {reason[:300].rstrip('.')}.") from None
     finally:
         root.setLevel(level)
         root.removeHandler(silent)
