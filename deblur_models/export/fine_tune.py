@@ -17,7 +17,7 @@ from blursynth.errors import InvalidValueError, require
 from deblur_models.export.graph import PictureGraph
 from deblur_models.networks.network import Network
 
-__all__ = ["fine_tuned"]
+__all__ = ["check_torchao", "fine_tuned"]
 
 
 def fine_tuned(
@@ -36,7 +36,7 @@ def fine_tuned(
     Parameters
     ----------
     network
-        On the CPU, in float32.
+        It is not changed.
     batch_of
         Blurred pictures ``[B, 3, H, W]`` in 0..1 of a step; all of one shape.
     steps
@@ -57,13 +57,14 @@ def fine_tuned(
     -----
     Not modeled: statistics of batch norms, which stay those of ``eval()``.
     """
+    check_torchao()
+    network = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    tuned = copy.deepcopy(network)
     with _quietly():
-        require("torchao", extra="qat", purpose="Fine-tuning for integers")
         from torchao.quantization.pt2e import disable_observer
         from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
         from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer
 
-        tuned = copy.deepcopy(network).eval()
         try:
             graph = torch.export.export(PictureGraph(tuned).eval(), (batch_of(0),)).module()
         except Exception as error:  # of many types
@@ -92,6 +93,12 @@ def fine_tuned(
             on_step(step + 1)
         tuned.load_state_dict({**tuned.state_dict(), **{n.removeprefix("network."): w for n, w in weights.items()}})
     return tuned
+
+
+def check_torchao() -> None:
+    """Raise an error unless torchao is installed."""
+    with _quietly():
+        require("torchao", extra="qat", purpose="Fine-tuning for integers")
 
 
 def _rounding() -> Any:

@@ -21,7 +21,7 @@ from blursynth.io.folders import expanded
 from deblur_models.checkpoints.checkpoint import load_network
 from deblur_models.data.collate import values_of
 from deblur_models.export.exporting import checked_target, export_network, publish
-from deblur_models.export.fine_tune import fine_tuned
+from deblur_models.export.fine_tune import check_torchao, fine_tuned
 from deblur_models.export.int8 import CALIBRATIONS, Calibration, Quantizer
 from deblur_models.export.onnx_graph import described
 from deblur_models.networks.padding import mirror_pad
@@ -197,6 +197,8 @@ def quantize_network(
         raise InvalidValueError(
             f"{source}: only the weights of a checkpoint can be fine-tuned.", fix="Give the run instead of its export."
         )
+    if fine_tuning_steps:
+        check_torchao()
     with tempfile.TemporaryDirectory() as folder:
         if source.suffix != ".onnx":
             source = export_network(network, Path(folder) / "float32.onnx", runtimes=["onnxruntime"]).path

@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from typer.testing import CliRunner
 
 import deblur_models as dm
-from blursynth.errors import DatasetError, InvalidValueError
+from blursynth.errors import DatasetError, InvalidValueError, MissingExtraError
 from deblur_models.cli import app as cli
 from deblur_models.export import export_network, quantize, quantize_network
 from deblur_models.export.int8 import Quantizer
@@ -395,6 +395,13 @@ def test_files_that_cannot_be_quantized_are_refused(file: Path, tmp_path: Path) 
     with pytest.raises(DatasetError, match=r"apart.onnx: has weights in other files"):
         quantize_network(tmp_path / "apart.onnx", tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_a_missing_torchao_is_reported_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    monkeypatch.setattr(quantize, "export_network", lambda *a, **k: pytest.fail("work began"))
+    with pytest.raises(MissingExtraError, match=r"torchao.*qat"):
+        quantize_network("photographs", tmp_path / "net.onnx", fine_tuning_steps=1)
 
 
 def test_a_loss_that_no_layers_can_meet_is_an_error(
